@@ -1,0 +1,37 @@
+"""Perspective projection; works on torch tensors and numpy arrays alike.
+
+Camera axes are OpenCV's (x right, y down, z forward); the centre of the top-left pixel is (0.5, 0.5).
+"""
+
+import math
+
+import numpy as np
+
+CAMERA_AT_ORIGIN = np.diag([1.0, -1.0, -1.0, 1.0]).astype(np.float32)
+"""`w2c` of a camera at the world's origin looking along −z, upright: the tracker's fixed camera."""
+
+
+def to_camera(points, w2c):
+    """Move world points (..., N, 3) [m] into the axes of a camera `w2c` (..., 4, 4)."""
+    return points @ w2c[..., :3, :3].swapaxes(-1, -2) + w2c[..., None, :3, 3]
+
+
+def project(points, K):
+    """Project camera-space points (..., N, 3) [m] to pixels (..., N, 2) by intrinsics K (..., 3, 3) [px].
+
+    Points on or behind the camera plane (z ≤ 1 mm) are projected as if they lay 1 mm in front of it,
+    so that an optimiser sees a large finite value and not an infinity.
+    """
+    z = points[..., 2:3].clip(min=1e-3)
+    focal = K[..., None, [0, 1], [0, 1]]
+    return points[..., :2] / z * focal + K[..., None, :2, 2]
+
+
+def default_intrinsics(width: int, height: int, focal: float | None = None) -> np.ndarray:
+    """Return K (3, 3) [px] with the principal point in the middle.
+
+    Without a focal length it is the image diagonal (a 53° diagonal field of view), the guess that
+    GVHMR and CLIFF use when nothing is known.
+    """
+    f = focal or math.hypot(width, height)
+    return np.array([[f, 0, width / 2], [0, f, height / 2], [0, 0, 1]], np.float32)
