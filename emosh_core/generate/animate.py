@@ -1,0 +1,134 @@
+"""The chunk loop: plan, generate, keep, hand over, resume."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from emosh_core.durable import durable_file, sweep
+from emosh_core.errors import ArtifactError, ConfigError
+from emosh_core.generate.chunks import ChunkFrames, chunk_seed, plan_chunks
+from emosh_core.generate.generator import Chunk, Generator
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnimateConfig:
+    """Settings of `emosh animate`."""
+
+    generator: str = "preview"
+    """`preview` (textured mesh, no network) or a training run, for example `runs/first`."""
+    seed: int = 0
+    """Seed of the noise; each chunk derives its own from it."""
+    steps: int = 20
+    """Sampling steps per chunk of a diffusion generator."""
+    shift: float = 3.0
+    """How much of the sampling goes to high noise; 1 is uniform."""
+    solver: Literal["unipc", "euler"] = "unipc"
+    """Integrator of a diffusion generator."""
+
+    def __post_init__(self):
+        if self.seed < 0:
+            raise ConfigError("animate.seed must not be negative", found=str(self.seed), fix="seed = 0")
+        if self.steps < 1:
+            raise ConfigError("animate.steps must be at least 1", found=str(self.steps), fix="steps = 20")
+        if self.shift <= 0:
+            raise ConfigError("animate.shift must be positive", found=str(self.shift), fix="shift = 3.0")
+        if self.solver not in ("unipc", "euler"):
+            raise ConfigError("animate.solver is unknown", found=self.solver, fix='solver = "unipc" or "euler"')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Animation:
+    """What the chunk loop leaves behind besides the frames; the fields are those of `Clip`."""
+
+    windows: np.ndarray
+    """(K, 2) int64 start and stop of each chunk; the last stop may lie past the end (padding)."""
+    seeds: np.ndarray
+    """(K,) int64"""
+    latents: np.ndarray
+    """(latent frame, channel, y, x) float32, chunk after chunk; (0, 0, 0, 0) without latents."""
+
+
+def animate(
+    generator: Generator,
+    frame_count: int,
+    config: AnimateConfig,
+    *,
+    write: Callable[[np.ndarray], None],
+    scratch: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Animation:
+    """Make all frames of a clip, chunk by chunk, holding one chunk at a time.
+
+    Args:
+        generator: makes the chunks.
+        frame_count: frames of the target.
+        write: takes each frame once, in order: (H, W, 3) uint8 RGB.
+        scratch: folder where finished chunks are kept, so that the same call after a kill continues
+            and writes bit-identical frames. It belongs to these inputs alone: name it by the stage's
+            fingerprint, and delete it when the video is safe. None keeps nothing.
+        progress: called with (frames written, frame_count).
+    """
+    plan = plan_chunks(frame_count, window=generator.window, overlap=generator.overlap)
+    seeds = [chunk_seed(config.seed, k) for k in range(len(plan))]
+    if scratch is not None:
+        scratch.mkdir(parents=True, exist_ok=True)
+        sweep(scratch)
+    state: dict[str, np.ndarray] = {}
+    latents = []
+    for k, chunk in enumerate(plan):
+        path = None if scratch is None else scratch / f"chunk_{k:05d}.npz"
+        key = _key(generator, frame_count, config, chunk)
+        kept = None if path is None else _load(path, key)
+        if kept is None:
+            kept = _make(generator, chunk, seeds[k], state)
+            if path is not None:
+                _save(path, key, kept)
+        frames, state, chunk_latents = kept.frames, kept.state, kept.latents
+        latents.append(chunk_latents)
+        for frame in frames:
+            write(frame)
+        if progress is not None:
+            progress(chunk.start + chunk.keep.stop, frame_count)
+    return Animation(
+        windows=np.array([(chunk.start, chunk.stop) for chunk in plan], np.int64),
+        seeds=np.array(seeds, np.int64),
+        latents=np.concatenate(latents),
+    )
+
+
+def _make(generator: Generator, chunk: ChunkFrames, seed: int, state: dict[str, np.ndarray]) -> Chunk:
+    """Generate a chunk; its frames come back as uint8, without overlap and padding."""
+    made = generator.generate(chunk.indices, seed=seed, state=state)
+    # Only these 8-bit frames are for the video: what the next chunk continues from is in made.state.
+    frames = np.rint(np.clip(made.frames[chunk.keep], 0, 1) * 255).astype(np.uint8)
+    return Chunk(frames=frames, state=made.state, latents=made.latents)
+
+
+def _key(generator: Generator, frame_count: int, config: AnimateConfig, chunk: ChunkFrames) -> str:
+    """Name the settings a kept chunk was made with."""
+    plan = {"name": generator.name, "frames": frame_count, "window": [chunk.start, chunk.stop]}
+    return json.dumps(plan | asdict(config), sort_keys=True)
+
+
+def _save(path: Path, key: str, chunk: Chunk) -> None:
+    state = {f"state.{name}": value for name, value in chunk.state.items()}
+    with durable_file(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, key=np.array(key), frames=chunk.frames, latents=chunk.latents, **state)
+
+
+def _load(path: Path, key: str) -> Chunk | None:
+    """Read a kept chunk; None where there is none or it was made with other settings."""
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path) as stored:
+            if str(stored["key"]) != key:
+                return None
+            state = {name.removeprefix("state."): stored[name] for name in stored.files if name.startswith("state.")}
+            return Chunk(frames=stored["frames"], latents=stored["latents"], state=state)
+    except (OSError, KeyError, ValueError) as error:
+        raise ArtifactError("a kept chunk cannot be read", found=f"{path}: {error}", fix=f"delete {path}") from error

@@ -1,0 +1,155 @@
+"""The networks of a diffusion generator: diffusers' Wan transformer and Wan VAE, with what both need to know.
+
+On disk a pair is one folder: `transformer/` and `vae/` as diffusers writes them (config.json and
+safetensors) and `generator.json` with the fields of `Spec`.
+"""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from emosh_core.errors import AssetError
+from emosh_core.generate.flow_matching import velocity_from_z0
+from emosh_core.generate.layout import latent_count, model_channels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """How a pair was trained, which is how it must be used."""
+
+    resolution: int
+    """Side of the square pictures [px]."""
+    window: int
+    """Frames per chunk, 4k + 1."""
+    overlap: int
+    """Frames that a chunk shares with the one before it, 4k + 1."""
+    prediction: Literal["z0", "velocity"]
+    """What the transformer's output means."""
+    cond_fill: Literal["paste"] = "paste"
+    """Condition of latent frames to be made: encoded grey frames, temporal latents pasted over them."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """A transformer and the VAE whose latents it works on."""
+
+    transformer: torch.nn.Module
+    vae: torch.nn.Module
+    spec: Spec
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.vae.parameters()).device
+
+    def latent_shape(self) -> tuple[int, int, int, int]:
+        """Return (C, F, H, W) of the latents of one window."""
+        config = self.vae.config
+        side = self.spec.resolution // config.scale_factor_spatial
+        return config.z_dim, latent_count(self.spec.window), side, side
+
+    def _statistics(self) -> tuple[Tensor, Tensor]:
+        config = self.vae.config
+        values = torch.tensor([config.latents_mean, config.latents_std], device=self.device)
+        return tuple(values.reshape(2, 1, -1, 1, 1, 1))
+
+    @torch.no_grad()
+    def encode(self, video: Tensor) -> Tensor:
+        """Encode (B, 3, 4k + 1, R, R) in [−1, 1] to normalised latents (B, C, k + 1, H, W)."""
+        latent_count(video.shape[2])
+        mean, std = self._statistics()
+        # The mode, never a sample: the same frames must always give the same latents.
+        return (self.vae.encode(video.to(self.device)).latent_dist.mode() - mean) / std
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Decode normalised latents (B, C, k + 1, H, W) to (B, 3, 4k + 1, R, R) in [−1, 1]."""
+        mean, std = self._statistics()
+        return self.vae.decode(latents * std + mean).sample
+
+    def grey_latents(self) -> Tensor:
+        """Encode a window of mid-grey frames: (1, C, F, H, W). Not constant over time."""
+        side = self.spec.resolution
+        return self.encode(torch.zeros(1, 3, self.spec.window, side, side))
+
+    def velocity(self, zt: Tensor, t: Tensor, channels: Tensor) -> Tensor:
+        """Predict the velocity of z_t.
+
+        Args:
+            zt: (B, C, L, H, W) noisy latents.
+            t: (B,) times in [0, 1].
+            channels: (B, 2C + 5, L, H, W) from `Conditions.channels`.
+        """
+        # One zero token: its projection is a learnt constant, which is all that a fixed prompt is.
+        context = zt.new_zeros(len(zt), 1, self.transformer.config.text_dim)
+        hidden = torch.cat([zt, channels], 1)
+        output = self.transformer(hidden, timestep=1000 * t, encoder_hidden_states=context, return_dict=False)[0]
+        return velocity_from_z0(zt, output, t) if self.spec.prediction == "z0" else output
+
+
+def build(spec: Spec, *, heads: int, head_width: int, layers: int, vae_width: int, seed: int) -> Networks:
+    """Build a small, randomly initialised pair of the real classes: 4× spatial VAE, 16 latent channels.
+
+    Args:
+        heads, head_width, layers: size of the transformer.
+        vae_width: channels of the VAE's first stage.
+        seed: of the random weights.
+    """
+    from diffusers import AutoencoderKLWan, WanTransformer3DModel
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        vae = AutoencoderKLWan(
+            base_dim=vae_width,
+            dim_mult=[1, 2, 4],
+            num_res_blocks=1,
+            temperal_downsample=[True, True],
+            z_dim=16,
+            scale_factor_spatial=4,
+            latents_mean=[0.0] * 16,
+            latents_std=[1.0] * 16,
+        )
+        transformer = WanTransformer3DModel(
+            num_attention_heads=heads,
+            attention_head_dim=head_width,
+            in_channels=model_channels(16),
+            out_channels=16,
+            text_dim=64,
+            ffn_dim=4 * heads * head_width,
+            num_layers=layers,
+        )
+    # A fresh network then predicts 0, not noise of its own.
+    torch.nn.init.zeros_(transformer.proj_out.weight)
+    torch.nn.init.zeros_(transformer.proj_out.bias)
+    return Networks(transformer.eval(), vae.eval(), spec)
+
+
+def save(networks: Networks, folder: Path) -> None:
+    """Write a pair to a folder."""
+    networks.transformer.save_pretrained(folder / "transformer")
+    networks.vae.save_pretrained(folder / "vae")
+    (folder / "generator.json").write_text(json.dumps(asdict(networks.spec), indent=2) + "\n")
+
+
+def load(folder: Path, device: torch.device | str = "cpu") -> Networks:
+    """Read a pair that `save` wrote; safetensors only."""
+    from diffusers import AutoencoderKLWan, WanTransformer3DModel
+
+    path = folder / "generator.json"
+    if not path.is_file():
+        raise AssetError(f"{folder} holds no generator", found=f"no {path.name}", fix="train one with `emosh train`")
+    values = json.loads(path.read_text())
+    known = {field.name for field in fields(Spec)}
+    if set(values) != known or values["cond_fill"] != "paste" or values["prediction"] not in ("z0", "velocity"):
+        raise AssetError(
+            f"{path} is not what this version writes",
+            found=json.dumps(values),
+            fix="train again with `emosh train --force`, or use the version of emosh that wrote it",
+        )
+    read = {"use_safetensors": True, "local_files_only": True, "low_cpu_mem_usage": False}
+    transformer = WanTransformer3DModel.from_pretrained(folder / "transformer", **read)
+    vae = AutoencoderKLWan.from_pretrained(folder / "vae", **read)
+    return Networks(transformer.to(device).eval(), vae.to(device).eval(), Spec(**values))
