@@ -1,0 +1,56 @@
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .setup-stamp
+DEMO := demo_workspace
+DRIVING := $(DEMO)/inputs/driving
+REFERENCE := $(DEMO)/inputs/reference
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-head test check lint fmt bench-raster clean
+
+help: ## Print this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+setup: $(STAMP) ## Create .venv with everything that the other targets use
+
+$(STAMP): pyproject.toml setup.py constraints.txt
+	PYTHON=$(PYTHON) bash scripts/system_packages.sh
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[diffusion,test]"
+	touch $(STAMP)
+
+demo: $(STAMP) ## Make the still of a short heavy man do the jumping jacks of a slim one
+	$(BIN)/emosh init $(DEMO)
+	$(BIN)/emosh track $(DRIVING)/demo_fullbody_jumping_jack.mp4 -o $(DEMO)
+	$(BIN)/emosh animate $(DEMO) --ref $(REFERENCE)/ref_short_heavy.jpg --generator preview --i-have-consent \
+		-o $(DEMO)/demo.mp4
+	$(BIN)/emosh eval $(DEMO) -o $(DEMO)/report.json
+	@echo "result: $(DEMO)/demo.mp4"
+	@echo "report: $(DEMO)/report.json (overlay, condition video and clip: $(DEMO)/media/)"
+
+demo-head: $(STAMP) ## Make the portrait of an astronaut smile like the man in the head clip
+	$(BIN)/emosh init $(DEMO)_head
+	$(BIN)/emosh track $(DEMO)_head/inputs/driving/demo_head_single_face.mp4 -o $(DEMO)_head
+	$(BIN)/emosh animate $(DEMO)_head --ref $(DEMO)_head/inputs/reference/astronaut_halfbody.png \
+		--generator preview --i-have-consent -o $(DEMO)_head/demo.mp4
+	$(BIN)/emosh eval $(DEMO)_head -o $(DEMO)_head/report.json
+	@echo "result: $(DEMO)_head/demo.mp4"
+	@echo "report: $(DEMO)_head/report.json"
+
+test: $(STAMP) ## Run the tests
+	$(BIN)/python -m pytest -q
+
+lint: $(STAMP) ## Check the style, change nothing
+	$(BIN)/ruff check .
+
+fmt: $(STAMP) ## Sort imports and fix what ruff can fix
+	$(BIN)/ruff check --fix .
+
+check: lint test ## Style and tests
+
+bench-raster: $(STAMP) ## Time the rasteriser (its reference test first)
+	$(BIN)/python -m pytest -q tests/kernels
+	$(BIN)/python benchmarks/bench_raster.py
+
+clean: ## Remove what the targets made, but not .venv
+	rm -rf $(DEMO) $(DEMO)_head build *.egg-info .pytest_cache .ruff_cache .hypothesis $(STAMP)
