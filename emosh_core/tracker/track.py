@@ -1,0 +1,267 @@
+"""Track a person: frames → `Motion`, by detection, coarse initialisation and joint refinement."""
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import roma
+import torch
+from torch import Tensor
+
+from emosh_core.artifacts import KEYPOINTS, Motion, Shape, keypoint_slice
+from emosh_core.body.ehm import EhmModel, Pose
+from emosh_core.errors import ArtifactError, ConfigError
+from emosh_core.geometry.camera import CAMERA_AT_ORIGIN, default_intrinsics, project
+from emosh_core.tracker import initialize as init
+from emosh_core.tracker import losses
+from emosh_core.tracker.detectors import Detections, Detector, MediaPipeDetector
+from emosh_core.tracker.gating import Validity, judge
+from emosh_core.tracker.refine import BONE_MARKS, Observations, Parameters, refine
+from emosh_core.tracker.uncertainty import shape_std
+from emosh_core.video_io import Source, open_source
+
+DETECT_WINDOW = 120  # frames per resumable piece of detection
+FIT_WINDOW = 160  # frames that are refined together
+FIT_OVERLAP = 8  # frames of the window before that hold the next one's beginning
+SHAPE_FRAMES = 40  # frames that the shape is estimated from
+PHASES = {"detect": (0, 400), "shape": (400, 600), "fit": (600, 1000)}  # of 1000 on the progress bar
+
+
+@dataclass(frozen=True)
+class TrackConfig:
+    """Settings of `track`."""
+
+    focal: float = 0.0
+    """Focal length [px]; 0 takes the image diagonal (53° diagonal field of view)."""
+    shape_steps: int = 150
+    """Optimisation steps of the pass that estimates the body and head shape."""
+    steps: int = 120
+    """Optimisation steps of each window of frames."""
+    lambda_kpt: float = 1.0
+    """Weight of the 2-D keypoint term."""
+    lambda_3d: float = 1.0
+    """Weight of the 3-D bone direction and hand depth terms."""
+    lambda_reg: float = 1.0
+    """Weight of pose, shape and expression priors."""
+    lambda_smooth: float = 1.0
+    """Weight of smoothness over time."""
+    preview: bool = field(default=True, metadata={"affects_result": False})
+    """Write an overlay video beside the artifact."""
+
+    def __post_init__(self):
+        if self.focal < 0 or self.steps < 1 or self.shape_steps < 1:
+            raise ConfigError("focal must be ≥ 0, steps and shape_steps ≥ 1", found=str(self))
+
+    @property
+    def weights(self) -> dict[str, float]:
+        return {"kpt": self.lambda_kpt, "3d": self.lambda_3d, "reg": self.lambda_reg, "smooth": self.lambda_smooth}
+
+
+Progress = Callable[[int, int], None]
+
+
+def track(
+    path: str | Path,
+    body: EhmModel,
+    config: TrackConfig,
+    *,
+    detector: Detector | None = None,
+    scratch: Path | None = None,
+    progress: Progress | None = None,
+) -> Motion:
+    """Fit the body model to every frame of a video, an image or a folder of images.
+
+    Args:
+        path: what to track.
+        body: full body model.
+        config: settings.
+        detector: keypoint detector; MediaPipe by default.
+        scratch: folder for finished pieces; a later call with the same arguments continues from them.
+        progress: called with (done, total).
+
+    Raises:
+        ArtifactError: the file cannot be read, or nobody is in it.
+    """
+    source = open_source(path)
+    detector = detector or MediaPipeDetector(static=not source.is_video)
+    seen, times = _detect(source, detector, scratch, _phase(progress, "detect"))
+    valid = judge(seen)
+    if not valid.person.any():
+        raise ArtifactError(
+            f"no person found in {path}",
+            found=f"looked at frames 0–{len(times) - 1} ({len(times)} frames, {source.width}×{source.height})",
+            fix="choose a clip in which the person is visible and at least ~60 pixels tall",
+        )
+    K = torch.from_numpy(default_intrinsics(source.width, source.height, config.focal or None))
+    small = body.for_landmarks()
+    observations = _observe(seen, valid, K, source.fps)
+    start = _start(seen, valid, observations, small)
+    start = _fit_shape(start, observations, valid, small, config, scratch, _phase(progress, "shape"))
+    fitted = _fit_windows(start, observations, small, config, scratch, _phase(progress, "fit"))
+    return _to_motion(fitted, seen, valid, observations, times, source, body)
+
+
+def _phase(progress: Progress | None, name: str) -> Progress | None:
+    low, high = PHASES[name]
+    return (lambda done, total: progress(low + (high - low) * done // max(total, 1), 1000)) if progress else None
+
+
+def _detect(source: Source, detector: Detector, scratch: Path | None, progress: Progress | None):
+    """Detect window by window; finished windows are kept in `scratch` and not detected again."""
+    frames, pieces, times = source.frames(), [], []
+    while batch := list(islice(frames, DETECT_WINDOW)):
+        times += [t for t, _ in batch]
+        piece = _kept(scratch, f"detect-{len(pieces):05d}", Detections)
+        if piece is None:
+            piece = detector.detect(image for _, image in batch)
+            _keep(scratch, f"detect-{len(pieces):05d}", asdict(piece))
+        pieces.append(piece)
+        if progress:
+            progress(len(times), max(source.count, len(times)))
+    if not times:
+        raise ArtifactError(f"the video has zero frames that can be decoded: {source.path}")
+    return Detections.concatenate(pieces), np.array(times)
+
+
+def _observe(seen: Detections, valid: Validity, K: Tensor, fps: float) -> Observations:
+    """Weigh every detected point: 0 where its part is not trusted."""
+    weight = seen.confidence**2 * valid.person[:, None]
+    for part, count in KEYPOINTS.items():
+        trusted = getattr(valid, part) if part != "body" else valid.person
+        weight[:, keypoint_slice(part)] *= trusted[:, None] * losses.EFFECTIVE_POINTS[part] / count
+    weight[:, 0:11] *= np.where(valid.face, 0.0, 0.5)[:, None]  # the face points say it better
+    weight[:, 17:23] *= 0.3  # the pose model's own finger points are rough
+    start, end = (seen.body3d[:, [m[i] for m in BONE_MARKS]] for i in (0, 1))
+    confidence = np.minimum(*(seen.confidence[:, [m[i] for m in BONE_MARKS]] for i in (0, 1)))
+    directions = torch.nn.functional.normalize(torch.from_numpy(end - start), dim=-1)
+    return Observations(
+        pixels=torch.from_numpy(seen.keypoints2d),
+        weight=torch.from_numpy(weight.astype(np.float32)),
+        depth=torch.from_numpy(seen.depth),
+        directions=directions,
+        direction_weight=torch.from_numpy((confidence**2 * valid.person[:, None]).astype(np.float32)),
+        K=K,
+        rate=fps / 30,
+    )
+
+
+def _start(seen: Detections, valid: Validity, observed: Observations, body: EhmModel) -> Parameters:
+    """Closed-form parameters for every frame, gaps filled from the neighbours."""
+    frames, known = len(valid.person), torch.from_numpy(valid.person)
+    rest = body.with_shape(torch.zeros(body.n_betas_body), torch.zeros(body.n_betas_head)).with_pose(Pose.zeros(1, body))
+    marks = rest.landmarks()[0]
+    root, pose = init.initialize(seen, rest.joints[0], marks[keypoint_slice("face")], observed.K)
+    for side in ("left", "right"):
+        part = keypoint_slice(f"{side}_hand")
+        hand = torch.cat([observed.pixels[:, part], observed.depth[:, part, None]], -1)
+        init.turn_wrists(pose, side, torch.from_numpy(getattr(valid, f"{side}_hand")), hand, marks[part], root)
+    root, pose = init.fill_rotation_gaps(root, known), init.fill_gaps(pose, known)
+    hands = {f"{s}_hand_pose": init.priors.hand_mean(s).repeat(frames, 1, 1) for s in ("left", "right")}
+    start = Parameters(
+        root=root, body_pose=pose, **hands, eye_pose=torch.zeros(frames, 2, 3),
+        expression=torch.zeros(frames, len(body.expression_names)), transl=torch.zeros(frames, 3),
+        betas_body=torch.zeros(body.n_betas_body), betas_head=torch.zeros(body.n_betas_head),
+    )  # fmt: skip
+    shaped = body.with_shape(start.betas_body, start.betas_head)
+    points = shaped.with_rotmats(start.rotmats(), start.expression, start.transl).landmarks() @ init.CAM_TO_WORLD
+    place = init.solve_translation(points, observed.pixels, observed.weight, observed.K)
+    place[:, 2] = place[:, 2].clip(min=0.2)
+    return replace(start, transl=init.fill_gaps(place, known & place.isfinite().all(-1)) @ init.CAM_TO_WORLD.T)
+
+
+def _fit_shape(start, seen, valid, body, config, scratch, progress) -> Parameters:
+    """Estimate the shape from frames spread over the clip; their poses are thrown away."""
+    kept = _kept(scratch, "shape", dict)
+    if kept is None:
+        known = np.flatnonzero(valid.person)
+        chosen = known[np.unique(np.linspace(0, len(known) - 1, SHAPE_FRAMES).round().astype(int))]
+        still = replace(config, lambda_smooth=0.0).weights  # chosen frames are not neighbours
+        fitted = refine(
+            start.frames(chosen), seen.frames(chosen), body,
+            steps=config.shape_steps, weights=still, fit_shape=True, progress=progress,
+        )  # fmt: skip
+        kept = {name: getattr(fitted, name).numpy() for name in ("betas_body", "betas_head")}
+        _keep(scratch, "shape", kept)
+    return replace(start, **{name: torch.from_numpy(value) for name, value in kept.items()})
+
+
+def _fit_windows(start, seen, body, config, scratch, progress) -> Parameters:
+    """Refine window after window; each begins on the last frames of the one before, held still."""
+    done, total = start, len(start.transl)
+    for number, begin in enumerate(range(0, total, FIT_WINDOW)):
+        first, end = max(begin - FIT_OVERLAP, 0), min(begin + FIT_WINDOW, total)
+        window = slice(first, end)
+        kept = _kept(scratch, f"fit-{number:05d}", dict)
+        if kept is None:
+            inner = (lambda i, n, b=begin, e=end: progress(b * n + (e - b) * i, total * n)) if progress else None
+            fitted = refine(
+                done.frames(window), seen.frames(window), body, steps=config.steps, weights=config.weights,
+                fit_shape=False, frozen=begin - first, progress=inner,
+            )  # fmt: skip
+            kept = {k: v.numpy() for k, v in vars(fitted).items() if not k.startswith("betas")}
+            _keep(scratch, f"fit-{number:05d}", kept)
+        values = {k: getattr(done, k).clone() for k in kept}
+        for name, value in kept.items():
+            values[name][window] = torch.from_numpy(value)
+        done = replace(done, **values)
+    return done
+
+
+def _to_motion(p: Parameters, seen, valid, observed, times, source: Source, body: EhmModel) -> Motion:
+    small = body.for_landmarks()
+    posed = small.with_shape(p.betas_body, p.betas_head).with_rotmats(p.rotmats(), p.expression, p.transl)
+    error = (project(posed.landmarks() @ init.CAM_TO_WORLD, observed.K) - observed.pixels).norm(dim=-1)
+    trusted = observed.weight > 0
+    error = torch.where(trusted.any(-1), (error * trusted).sum(-1) / trusted.sum(-1), torch.nan)
+    blink = [body.expression_names.index(f"eyeBlink{side}") for side in ("Left", "Right")]
+    body_std, head_std = shape_std(p, observed, small)
+    shape = Shape(
+        betas_body=p.betas_body.numpy(), betas_head=p.betas_head.numpy(), betas_body_std=body_std,
+        betas_head_std=head_std, head_scale=1.0, hand_scale=1.0, body_model=body.name,
+    )  # fmt: skip
+    return Motion(
+        joints=posed.joints.numpy(),
+        global_orient=roma.rotmat_to_rotvec(p.root).numpy(),
+        body_pose=p.body_pose.numpy(),
+        left_hand_pose=p.left_hand_pose.numpy(),
+        right_hand_pose=p.right_hand_pose.numpy(),
+        jaw_pose=np.zeros((len(times), 3), np.float32),
+        eye_pose=p.eye_pose.numpy(),
+        eyelid=p.expression[:, blink].clip(0, 1).numpy(),
+        expression=p.expression.clip(0, 1).numpy(),
+        transl=p.transl.numpy(),
+        K=observed.K.numpy(),
+        w2c=np.repeat(CAMERA_AT_ORIGIN[None], len(times), 0),
+        keypoints2d=seen.keypoints2d,
+        confidence=seen.confidence,
+        face_valid=valid.face,
+        left_hand_valid=valid.left_hand,
+        right_hand_valid=valid.right_hand,
+        person_valid=valid.person,
+        reprojection_error=error.numpy(),
+        time=times,
+        shape=shape,
+        fps=source.fps,
+        size=(source.width, source.height),
+        body_model=body.name,
+    )
+
+
+def _keep(scratch: Path | None, name: str, values: dict[str, np.ndarray]) -> None:
+    """Save a finished piece so that a killed process leaves either all of it or nothing."""
+    if scratch is None:
+        return
+    part = scratch / f".{name}.{os.getpid()}.npz"
+    np.savez(part, **values)
+    os.replace(part, scratch / f"{name}.npz")
+
+
+def _kept(scratch: Path | None, name: str, kind):
+    """Load a piece that an earlier run finished, or None."""
+    if scratch is None or not (scratch / f"{name}.npz").exists():
+        return None
+    with np.load(scratch / f"{name}.npz", allow_pickle=False) as data:
+        return kind(**{k: data[k] for k in data.files})

@@ -1,0 +1,37 @@
+"""How sure the tracker is of a shape."""
+
+import numpy as np
+import torch
+
+from emosh_core.body.ehm import EhmModel
+from emosh_core.geometry.camera import project
+from emosh_core.tracker.initialize import CAM_TO_WORLD
+from emosh_core.tracker.refine import INDEPENDENT_FRAMES, SIGMA, Observations, Parameters
+
+LOOKS = 6  # frames that the curvature is measured in
+
+
+def shape_std(p: Parameters, seen: Observations, body: EhmModel) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior standard deviations of betas_body (S,) and betas_head (S',), prior 1.
+
+    Laplace's approximation with Gauss–Newton curvature of the keypoint term, poses held: an
+    underestimate where pose and shape can trade places, but it tells seen from unseen directions.
+    """
+    trusted = torch.nonzero(seen.weight.sum(-1) > 0)[:, 0]
+    chosen = trusted[torch.linspace(0, len(trusted) - 1, min(LOOKS, len(trusted))).round().long()]
+    frames, looks = p.frames(chosen), seen.frames(chosen)
+    scale = looks.K[0, 0] / (-frames.transl[:, 2]).clip(min=0.1)
+    sigma = scale[:, None, None] * SIGMA[None, :, None] / looks.weight.clip(min=0)[..., None].sqrt().clip(min=1e-6)
+    split = len(p.betas_body)
+
+    def residual(betas):
+        shaped = body.with_shape(betas[:split], betas[split:])
+        points = shaped.with_rotmats(frames.rotmats(), frames.expression, frames.transl).landmarks()
+        return (project(points @ CAM_TO_WORLD, looks.K) / sigma).flatten()
+
+    betas = torch.cat([p.betas_body, p.betas_head])
+    jacobian = torch.func.jacfwd(residual, chunk_size=16)(betas)
+    looks_worth = min(INDEPENDENT_FRAMES, len(p.transl)) / len(chosen)
+    precision = torch.eye(len(betas)) + looks_worth * jacobian.T @ jacobian
+    std = torch.linalg.inv(precision).diagonal().clip(min=0).sqrt().numpy()
+    return std[:split], std[split:]
