@@ -21,6 +21,18 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def flush_tree(folder: Path) -> None:
+    """Bring a folder and everything in it to the disk."""
+    for entry in [*folder.rglob("*"), folder]:
+        _flush(entry)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Rename and bring the new name to the disk."""
+    os.rename(source, target)
+    _flush(target.parent)
+
+
 def _neighbour(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.parent / f"{_TEMPORARY}{path.name}-{os.getpid()}"
@@ -46,10 +58,8 @@ def durable_directory(path: Path) -> Iterator[Path]:
     temporary.mkdir()
     try:
         yield temporary
-        for entry in [*temporary.rglob("*"), temporary]:
-            _flush(entry)
-        os.rename(temporary, path)
-        _flush(path.parent)
+        flush_tree(temporary)
+        rename(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
