@@ -1,6 +1,7 @@
 """The diffusion generator: samples chunks with the networks of a training run."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +109,7 @@ def solve_euler(field, noise: Tensor, *, steps: int, shift: float) -> Tensor:
     """Integrate `field(zt, t)` from t = 1 to 0 with Euler's method."""
     times = sampling_times(steps, shift=shift)
     zt = noise
-    for t, t_next in zip(times[:-1], times[1:], strict=True):
+    for t, t_next in pairwise(times):
         zt = euler_step(zt, field(zt, t), t, t_next)
     return zt
 

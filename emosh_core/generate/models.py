@@ -45,6 +45,12 @@ class Networks:
     def device(self) -> torch.device:
         return next(self.vae.parameters()).device
 
+    def to(self, device: torch.device | str) -> "Networks":
+        """Move both networks."""
+        self.transformer.to(device)
+        self.vae.to(device)
+        return self
+
     def latent_shape(self) -> tuple[int, int, int, int]:
         """Return (C, F, H, W) of the latents of one window."""
         config = self.vae.config
@@ -152,4 +158,4 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Networks:
     read = {"use_safetensors": True, "local_files_only": True, "low_cpu_mem_usage": False}
     transformer = WanTransformer3DModel.from_pretrained(folder / "transformer", **read)
     vae = AutoencoderKLWan.from_pretrained(folder / "vae", **read)
-    return Networks(transformer.to(device).eval(), vae.to(device).eval(), Spec(**values))
+    return Networks(transformer.eval(), vae.eval(), Spec(**values)).to(device)
