@@ -4,40 +4,14 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from emosh_core.durable import durable_file, sweep
-from emosh_core.errors import ArtifactError, ConfigError
+from emosh_core.errors import ArtifactError
 from emosh_core.generate.chunks import ChunkFrames, chunk_seed, plan_chunks
 from emosh_core.generate.generator import Chunk, Generator
-
-
-@dataclass(frozen=True, kw_only=True)
-class AnimateConfig:
-    """Settings of `emosh animate`."""
-
-    generator: str = "preview"
-    """`preview` (textured mesh, no network) or a training run, for example `runs/first`."""
-    seed: int = 0
-    """Seed of the noise; each chunk derives its own from it."""
-    steps: int = 20
-    """Sampling steps per chunk of a diffusion generator."""
-    shift: float = 3.0
-    """How much of the sampling goes to high noise; 1 is uniform."""
-    solver: Literal["unipc", "euler"] = "unipc"
-    """Integrator of a diffusion generator."""
-
-    def __post_init__(self):
-        if self.seed < 0:
-            raise ConfigError("animate.seed must not be negative", found=str(self.seed), fix="seed = 0")
-        if self.steps < 1:
-            raise ConfigError("animate.steps must be at least 1", found=str(self.steps), fix="steps = 20")
-        if self.shift <= 0:
-            raise ConfigError("animate.shift must be positive", found=str(self.shift), fix="shift = 3.0")
-        if self.solver not in ("unipc", "euler"):
-            raise ConfigError("animate.solver is unknown", found=self.solver, fix='solver = "unipc" or "euler"')
+from emosh_core.settings import AnimateConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,83 +4,22 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from emosh_core.artifacts import Cond
-from emosh_core.errors import ConfigError
 from emosh_core.generate.flow_matching import draw_times, interpolate, masked_loss, velocity
 from emosh_core.generate.layout import Conditions
 from emosh_core.generate.models import Networks, Spec, build
+from emosh_core.settings import TrainConfig
 from emosh_core.training.augment import draw_layout
 from emosh_core.training.autoencoder import draw_clips, normalise_latents, reconstruction_loss
 from emosh_core.training.dataset import LatentCache, Pixels, draw_batch, encode_windows, load_pixels
 from emosh_core.training.run import open_run
 
 PROBE_TIMES = (0.2, 0.4, 0.6, 0.8)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """Settings of `emosh train`."""
-
-    name: str = "first"
-    """Name of the run; it lies in `runs/NAME`."""
-    steps: int = 20
-    """Steps of the transformer."""
-    vae_steps: int = 40
-    """Steps of the VAE before it; it is frozen afterwards."""
-    resolution: int = 64
-    """Side of the square pictures [px], a multiple of 8."""
-    window: int = 17
-    """Frames per chunk, 4k + 1."""
-    overlap: int = 5
-    """Frames that chunks share, 4k + 1."""
-    stride: int = 8
-    """Frames between the starts of training windows."""
-    batch: int = 4
-    """Windows per step."""
-    lr: float = 1e-3
-    """Learning rate of the transformer."""
-    vae_lr: float = 2e-3
-    """Learning rate of the VAE."""
-    shift: float = 3.0
-    """How far training times lean towards noise; 1 is plain logit-normal."""
-    prediction: Literal["z0", "velocity"] = "z0"
-    """What the transformer predicts; the loss is in velocity space either way."""
-    temporal: float = 0.5
-    """Share of steps with the tail of the previous chunk given."""
-    aligned: float = 0.1
-    """Share of those that also have the spatially aligned latent."""
-    warp: float = 0.5
-    """Share of references that are warped."""
-    heads: int = 4
-    """Attention heads of the transformer."""
-    head_width: int = 32
-    """Channels per head."""
-    layers: int = 4
-    """Blocks of the transformer."""
-    vae_width: int = 16
-    """Channels of the VAE's first stage."""
-    seed: int = 0
-    """Seed of weights, batches and noise."""
-    checkpoint_every: int = 10
-    """Steps between checkpoints, both phases."""
-
-    def __post_init__(self):
-        for key in ("window", "overlap"):
-            if getattr(self, key) % 4 != 1:
-                raise ConfigError(f"train.{key} must be 4k + 1", found=str(getattr(self, key)), fix=f"{key} = 5 or 17")
-        if self.overlap >= self.window:
-            raise ConfigError("train.overlap must be below train.window", found=f"{self.overlap} and {self.window}")
-        if self.resolution % 8:
-            raise ConfigError("train.resolution must be a multiple of 8", found=str(self.resolution), fix="64 or 96")
-        for key in ("steps", "vae_steps", "stride", "batch", "checkpoint_every"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"train.{key} must be at least 1", found=str(getattr(self, key)), fix=f"{key} = 1")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,134 @@
+"""Every setting of every stage, one frozen dataclass per section of `emosh.toml`.
+
+They stand together and apart from the stages, which import torch, because a stage whose result is
+fresh must answer at once: planning and fingerprints need the settings only.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from emosh_core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class TrackConfig:
+    """Settings of `track`."""
+
+    focal: float = 0.0
+    """Focal length [px]; 0 takes the image diagonal (53° diagonal field of view)."""
+    shape_steps: int = 150
+    """Optimisation steps of the pass that estimates the body and head shape."""
+    steps: int = 120
+    """Optimisation steps of each window of frames."""
+    lambda_kpt: float = 1.0
+    """Weight of the 2-D keypoint term."""
+    lambda_3d: float = 1.0
+    """Weight of the 3-D bone direction and hand depth terms."""
+    lambda_reg: float = 1.0
+    """Weight of pose, shape and expression priors."""
+    lambda_smooth: float = 1.0
+    """Weight of smoothness over time."""
+    preview: bool = field(default=True, metadata={"affects_result": False})
+    """Write an overlay video beside the artifact."""
+
+    def __post_init__(self):
+        if self.focal < 0 or self.steps < 1 or self.shape_steps < 1:
+            raise ConfigError("focal must be ≥ 0, steps and shape_steps ≥ 1", found=str(self))
+
+    @property
+    def weights(self) -> dict[str, float]:
+        return {"kpt": self.lambda_kpt, "3d": self.lambda_3d, "reg": self.lambda_reg, "smooth": self.lambda_smooth}
+
+
+@dataclass(frozen=True)
+class RetargetConfig:
+    """Settings of `retarget`."""
+
+    anchor: Literal["face", "none"] = "face"
+    """What one vertical offset for the whole clip keeps in its image row; "none" leaves the pelvis where it was."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnimateConfig:
+    """Settings of `emosh animate`."""
+
+    generator: str = "preview"
+    """`preview` (textured mesh, no network) or a training run, for example `runs/first`."""
+    seed: int = 0
+    """Seed of the noise; each chunk derives its own from it."""
+    steps: int = 20
+    """Sampling steps per chunk of a diffusion generator."""
+    shift: float = 3.0
+    """How much of the sampling goes to high noise; 1 is uniform."""
+    solver: Literal["unipc", "euler"] = "unipc"
+    """Integrator of a diffusion generator."""
+
+    def __post_init__(self):
+        if self.seed < 0:
+            raise ConfigError("animate.seed must not be negative", found=str(self.seed), fix="seed = 0")
+        if self.steps < 1:
+            raise ConfigError("animate.steps must be at least 1", found=str(self.steps), fix="steps = 20")
+        if self.shift <= 0:
+            raise ConfigError("animate.shift must be positive", found=str(self.shift), fix="shift = 3.0")
+        if self.solver not in ("unipc", "euler"):
+            raise ConfigError("animate.solver is unknown", found=self.solver, fix='solver = "unipc" or "euler"')
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Settings of `emosh train`."""
+
+    name: str = "first"
+    """Name of the run; it lies in `runs/NAME`."""
+    steps: int = 20
+    """Steps of the transformer."""
+    vae_steps: int = 40
+    """Steps of the VAE before it; it is frozen afterwards."""
+    resolution: int = 64
+    """Side of the square pictures [px], a multiple of 8."""
+    window: int = 17
+    """Frames per chunk, 4k + 1."""
+    overlap: int = 5
+    """Frames that chunks share, 4k + 1."""
+    stride: int = 8
+    """Frames between the starts of training windows."""
+    batch: int = 4
+    """Windows per step."""
+    lr: float = 1e-3
+    """Learning rate of the transformer."""
+    vae_lr: float = 2e-3
+    """Learning rate of the VAE."""
+    shift: float = 3.0
+    """How far training times lean towards noise; 1 is plain logit-normal."""
+    prediction: Literal["z0", "velocity"] = "z0"
+    """What the transformer predicts; the loss is in velocity space either way."""
+    temporal: float = 0.5
+    """Share of steps with the tail of the previous chunk given."""
+    aligned: float = 0.1
+    """Share of those that also have the spatially aligned latent."""
+    warp: float = 0.5
+    """Share of references that are warped."""
+    heads: int = 4
+    """Attention heads of the transformer."""
+    head_width: int = 32
+    """Channels per head."""
+    layers: int = 4
+    """Blocks of the transformer."""
+    vae_width: int = 16
+    """Channels of the VAE's first stage."""
+    seed: int = 0
+    """Seed of weights, batches and noise."""
+    checkpoint_every: int = 10
+    """Steps between checkpoints, both phases."""
+
+    def __post_init__(self):
+        for key in ("window", "overlap"):
+            if getattr(self, key) % 4 != 1:
+                raise ConfigError(f"train.{key} must be 4k + 1", found=str(getattr(self, key)), fix=f"{key} = 5 or 17")
+        if self.overlap >= self.window:
+            raise ConfigError("train.overlap must be below train.window", found=f"{self.overlap} and {self.window}")
+        if self.resolution % 8:
+            raise ConfigError("train.resolution must be a multiple of 8", found=str(self.resolution), fix="64 or 96")
+        for key in ("steps", "vae_steps", "stride", "batch", "checkpoint_every"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"train.{key} must be at least 1", found=str(getattr(self, key)), fix=f"{key} = 1")
