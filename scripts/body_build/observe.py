@@ -1,0 +1,130 @@
+"""Ask MediaPipe where its landmarks lie on renderings of our body, whose surface is known in every pixel."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import mediapipe
+import numpy as np
+import PIL.Image
+import roma
+import torch
+from scipy.optimize import linear_sum_assignment
+
+from emosh_core.body import EhmModel, Pose, zero_pose
+from emosh_core.body.joints import EYES, HEAD
+from render import Picture, Skin, draw
+
+FACE_RENDERS, SIZE = 90, 1024
+
+
+@dataclass(frozen=True)
+class View:
+    """One rendering of a body and its camera: pixel = focal · (x, −y) / depth + size / 2."""
+
+    picture: Picture
+    verts: np.ndarray  # (V, 3) world [m]
+    joints: np.ndarray  # (55, 3)
+    landmarks: np.ndarray  # (553, 3)
+    eye: np.ndarray  # (3,) where the camera stands; it looks along −z
+    focal: float
+
+    def pixels(self, points: np.ndarray) -> np.ndarray:
+        """Project world points (N, 3) to pixels and depth (N, 3)."""
+        local = points - self.eye
+        depth = -local[:, 2]
+        xy = self.focal * local[:, :2] * [1, -1] / depth[:, None] + SIZE / 2
+        return np.column_stack([xy, depth])
+
+
+class Stage:
+    """Draws random people."""
+
+    def __init__(self, body: EhmModel, skins: Path, seed: int):
+        self.body = body
+        self.rng = np.random.default_rng(seed)
+        self.skins = [np.asarray(PIL.Image.open(path).convert("RGB")) / 255 for path in sorted(skins.glob("*_hi.jpg"))]
+        names = np.array(body.part_names)[body.face_part.numpy()]
+        self.eye_of_face = np.select([np.char.startswith(names, "eye_front"), np.char.startswith(names, "eye_back")],
+                                     [1, 1], 0)
+
+    def skin(self, rest_verts: np.ndarray, rest_joints: np.ndarray) -> Skin:
+        """Dress somebody in a random skin."""
+        body, rng = self.body, self.rng
+        axes = rest_joints[list(EYES), :2]
+        distance = np.linalg.norm(rest_verts[:, None, :2] - axes, axis=2).min(1)
+        iris = np.array([[0.25, 0.14, 0.07], [0.2, 0.35, 0.5], [0.3, 0.32, 0.2]])[rng.integers(3)]
+        return Skin(self.skins[rng.integers(len(self.skins))], body.uv.numpy(), body.face_uv.numpy(),
+                    self.eye_of_face, distance, iris, body.faces.numpy())
+
+    def view(self, pose: Pose, betas_body, betas_head, aim: int, distance: float, focal: float) -> View:
+        """Draw one person in one pose; the camera looks at a joint."""
+        body, rng = self.body, self.rng
+        shaped = body.with_shape(torch.as_tensor(betas_body).float(), torch.as_tensor(betas_head).float())
+        posed = shaped.with_pose(pose)
+        verts, joints = posed.verts[0].double().numpy(), posed.joints[0].double().numpy()
+        eye = joints[aim] + [0, 0, distance]
+        blank = View(None, verts, joints, posed.landmarks()[0].double().numpy(), eye, focal)
+        light = np.array([rng.uniform(-1, 1), rng.uniform(0, 1), 1.0])
+        picture = draw(verts, body.faces.numpy(), self.skin(shaped.rest_verts.numpy(), shaped.rest_joints.numpy()),
+                       blank.pixels(verts), SIZE, light, rng.uniform(0.2, 0.8, 3))
+        return View(picture, verts, joints, blank.landmarks, eye, focal)
+
+    def bust(self, expression: dict[str, float], yaw: float, pitch: float) -> View:
+        """Draw a random person's head."""
+        rng, pose = self.rng, zero_pose()
+        for name, value in expression.items():
+            pose.expression[0, self.body.expression_names.index(name)] = value
+        turn = roma.euler_to_rotvec("YX", [torch.tensor(yaw), torch.tensor(pitch)])
+        pose.body_pose[0, HEAD - 1] = turn
+        betas = rng.normal(size=32) * 0.5, rng.normal(size=64) * 0.7
+        return self.view(pose, *betas, HEAD, rng.uniform(0.8, 1.5), 1.0 * SIZE * rng.uniform(1.8, 2.6))
+
+
+def detect_face(mesh, picture: Picture) -> np.ndarray | None:
+    """Return the 478 landmarks (478, 2) [px] or None."""
+    found = mesh.process(picture.rgb).multi_face_landmarks
+    if not found:
+        return None
+    return np.array([(p.x * SIZE, p.y * SIZE) for p in found[0].landmark])
+
+
+def face_points(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
+    """Return where MediaPipe's 478 landmarks lie on the mean neutral face (478, 3) [m], and their spread [m]."""
+    template, faces = stage.body.template.double().numpy(), stage.body.faces.numpy()
+    observed: list[list[tuple[np.ndarray, float]]] = [[] for _ in range(478)]
+    seen = 0
+    with mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True, refine_landmarks=True) as mesh:
+        for _ in range(FACE_RENDERS):
+            view = stage.bust({}, stage.rng.uniform(-0.55, 0.55), stage.rng.uniform(-0.25, 0.25))
+            found = detect_face(mesh, view.picture)
+            if found is None:
+                continue
+            seen += 1
+            for point, (x, y) in enumerate(found):
+                column, row = int(x), int(y)
+                if not (0 <= column < SIZE and 0 <= row < SIZE) or view.picture.face_id[row, column] < 0:
+                    continue
+                corners = template[faces[view.picture.face_id[row, column]]]
+                observed[point].append((view.picture.bary[row, column] @ corners, view.picture.facing[row, column]))
+    print(f"faces found on {seen} of {FACE_RENDERS} renderings, fewest observations {min(map(len, observed))}")
+    points, spread = zip(*(_settle(samples) for samples in observed), strict=True)
+    return mirror_average(np.array(points)), np.array(spread)
+
+
+def _settle(samples: list[tuple[np.ndarray, float]]) -> tuple[np.ndarray, float]:
+    """Return the median of the trustworthy observations and their spread: frontal ones first, no outliers."""
+    places, facing = np.array([s[0] for s in samples]), np.array([s[1] for s in samples])
+    if (facing > 0.45).sum() >= 12:
+        places = places[facing > 0.45]
+    distance = np.linalg.norm(places - np.median(places, 0), axis=1)
+    kept = places[distance <= max(np.median(distance) * 2, 1e-4)]
+    return np.median(kept, 0), float(np.median(distance))
+
+
+def mirror_average(points: np.ndarray) -> np.ndarray:
+    """Make landmarks (N, 3) symmetric: each is averaged with the reflection of its partner."""
+    reflected = points * [-1, 1, 1]
+    cost = np.linalg.norm(points[:, None] - reflected[None], axis=2)
+    partner = linear_sum_assignment(cost**2)[1]
+    print(f"mirror residual: median {np.median(cost[np.arange(len(points)), partner]) * 1000:.2f} mm")
+    return (points + reflected[partner]) / 2

