@@ -132,3 +132,25 @@ class TrainConfig:
         for key in ("steps", "vae_steps", "stride", "batch", "checkpoint_every"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"train.{key} must be at least 1", found=str(getattr(self, key)), fix=f"{key} = 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalConfig:
+    """Settings of `emosh eval`."""
+
+    size: int = 512
+    """Side of the square that both videos are fitted into (padded, not cropped) before they are compared [px]."""
+
+    def __post_init__(self):
+        if self.size < 16:
+            raise ConfigError("eval.size must be at least 16", found=str(self.size), fix="size = 512")
+
+
+SECTIONS = {
+    "track": TrackConfig,
+    "retarget": RetargetConfig,
+    "animate": AnimateConfig,
+    "train": TrainConfig,
+    "eval": EvalConfig,
+}
+"""Name of each section of the settings file and its dataclass, in the order of the line."""
