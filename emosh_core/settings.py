@@ -4,6 +4,7 @@ They stand together and apart from the stages, which import torch, because a sta
 fresh must answer at once: planning and fingerprints need the settings only.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -49,6 +50,31 @@ class RetargetConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RenderConfig:
+    """Settings of `emosh render-cond`."""
+
+    size: str = "driver"
+    """Size of the pictures: `driver` for that of the driving video, or WIDTHxHEIGHT in pixels."""
+    layers: Literal["hybrid", "mesh", "keypoints"] = "hybrid"
+    """What is drawn: the mesh with keypoints on top, or one of the two."""
+
+    def __post_init__(self):
+        if self.layers not in ("hybrid", "mesh", "keypoints"):
+            raise ConfigError("render.layers is unknown", found=self.layers, fix='"hybrid", "mesh" or "keypoints"')
+        self.pixels((1, 1))
+
+    def pixels(self, driver: tuple[int, int]) -> tuple[int, int]:
+        """Return width and height of the pictures for a driving video of this size."""
+        if self.size == "driver":
+            return driver
+        match = re.fullmatch(r"(\d+)x(\d+)", self.size)
+        if not match or not all(16 <= int(side) <= 8192 for side in match.groups()):
+            fix = '"driver" or WIDTHxHEIGHT of 16 to 8192 px each, for example "512x512"'
+            raise ConfigError("render.size is not a size", found=self.size, fix=fix)
+        return int(match[1]), int(match[2])
+
+
+@dataclass(frozen=True, kw_only=True)
 class AnimateConfig:
     """Settings of `emosh animate`."""
 
@@ -62,10 +88,14 @@ class AnimateConfig:
     """How much of the sampling goes to high noise; 1 is uniform."""
     solver: Literal["unipc", "euler"] = "unipc"
     """Integrator of a diffusion generator."""
+    chunks: int = 0
+    """How many chunks to make, from the start of the clip; 0 makes all."""
 
     def __post_init__(self):
         if self.seed < 0:
             raise ConfigError("animate.seed must not be negative", found=str(self.seed), fix="seed = 0")
+        if self.chunks < 0:
+            raise ConfigError("animate.chunks must not be negative", found=str(self.chunks), fix="chunks = 0")
         if self.steps < 1:
             raise ConfigError("animate.steps must be at least 1", found=str(self.steps), fix="steps = 20")
         if self.shift <= 0:
@@ -149,6 +179,7 @@ class EvalConfig:
 SECTIONS = {
     "track": TrackConfig,
     "retarget": RetargetConfig,
+    "render": RenderConfig,
     "animate": AnimateConfig,
     "train": TrainConfig,
     "eval": EvalConfig,
