@@ -35,3 +35,17 @@ def default_intrinsics(width: int, height: int, focal: float | None = None) -> n
     """
     f = focal or math.hypot(width, height)
     return np.array([[f, 0, width / 2], [0, f, height / 2], [0, 0, 1]], np.float32)
+
+
+def fit_intrinsics(K, size: tuple[int, int], new_size: tuple[int, int]) -> np.ndarray:
+    """Return K (3, 3) [px] for a picture of another size in which the whole old picture is seen, centred.
+
+    Args:
+        K: (3, 3) intrinsics of the old picture [px].
+        size: its width and height [px].
+        new_size: width and height of the new picture [px].
+    """
+    scale = min(new / old for new, old in zip(new_size, size, strict=True))
+    shift = [(new - scale * old) / 2 for new, old in zip(new_size, size, strict=True)]
+    resize = np.array([[scale, 0, shift[0]], [0, scale, shift[1]], [0, 0, 1]])
+    return (resize @ np.asarray(K, np.float64)).astype(np.float32)

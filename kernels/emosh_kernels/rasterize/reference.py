@@ -66,8 +66,11 @@ def _cover(corners: Tensor, size: tuple[int, int], near: float) -> tuple[Tensor,
 
 
 def _cross(a: Tensor, b: Tensor) -> Tensor:
-    return torch.stack([
-        a[:, 1] * b[:, 2] - a[:, 2] * b[:, 1],
-        a[:, 2] * b[:, 0] - a[:, 0] * b[:, 2],
-        a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0],
-    ], 1)
+    return torch.stack(
+        [
+            a[:, 1] * b[:, 2] - a[:, 2] * b[:, 1],
+            a[:, 2] * b[:, 0] - a[:, 0] * b[:, 2],
+            a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0],
+        ],
+        1,
+    )
