@@ -169,9 +169,10 @@ class Digests:
         self._file = file
 
     def sha256(self, path: Path) -> str:
-        """Return the digest of a file, or of a folder of files (names and contents)."""
+        """Return the digest of a file, or of all files under a folder (their paths and contents)."""
         if path.is_dir():
-            parts = [f"{entry.name} {self.sha256(entry)}" for entry in sorted(path.iterdir()) if entry.is_file()]
+            inside = sorted(entry for entry in path.rglob("*") if entry.is_file())
+            parts = [f"{entry.relative_to(path)} {self.sha256(entry)}" for entry in inside]
             return hashlib.sha256("\n".join(parts).encode()).hexdigest()
         stat, key = path.stat(), str(path.resolve())
         known = self._load()

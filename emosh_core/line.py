@@ -1,0 +1,236 @@
+"""The line: what each stage needs, what names its result, and how it is made.
+
+    drive.mp4 ─track─▶ motion ┐
+    ref.png   ─track─▶ motion ┴retarget▶ target ─render-cond▶ cond ─animate▶ clip
+
+A `Step` knows its fingerprint before anything has run, because that depends only on settings, files
+and the fingerprints of what it needs. Nothing here imports torch before a step really is made.
+"""
+
+import importlib.metadata
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from emosh_core import settings as stage_settings
+from emosh_core.artifacts import Clip, Cond, Motion, Target
+from emosh_core.config import result_settings
+from emosh_core.errors import ArtifactError, AssetError, ConfigError
+from emosh_core.workspace import layout
+from emosh_core.workspace.artifact import read, read_header
+from emosh_core.workspace.store import fingerprint
+from emosh_core.workspace.workspace import Workspace
+
+SECTION = {"track": "track", "retarget": "retarget", "render-cond": "render", "animate": "animate"}
+"""Stage and its section of the settings."""
+
+STANDARD_SETTINGS = {name: cls() for name, cls in stage_settings.SECTIONS.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Making:
+    """What a step is given when it is made."""
+
+    scratch: Path
+    """Survives a killed run, so that the next one continues."""
+    media: Callable[[str], Path]
+    """Suffix to the path of a file for people to look at, in the workspace's `media/`."""
+    device: str
+    progress: Callable[[int, int], None] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One stage applied to known inputs."""
+
+    stage: str
+    name: str
+    fingerprint: str
+    config: dict[str, Any]
+    inputs: tuple[dict[str, str], ...]
+    models: dict[str, str]
+    frames: int
+    """How many frames it makes; 0 where nobody knows yet."""
+    needs: tuple["Step", ...]
+    make: Callable[[Making], Any] | None
+    """Makes the artifact's content; None for an artifact that is taken as it lies there."""
+
+
+class Line:
+    """Builds the steps of one workspace under one set of settings."""
+
+    def __init__(self, workspace: Workspace, settings: dict[str, Any] | None = None):
+        self.workspace = workspace
+        self.settings = STANDARD_SETTINGS | (settings or {})
+
+    def track(self, path: Path) -> Step:
+        """Track a video, an image or a folder of images."""
+        given = self.workspace.add_input(path)
+        config = self.settings["track"]
+
+        def make(making: Making) -> Motion:
+            from emosh_core.body.assets import load_body
+            from emosh_core.tracker.track import track
+
+            body = load_body()
+            motion = track(given.path, body, config, scratch=making.scratch, progress=making.progress)
+            if config.preview:
+                from emosh_core.previews import write_overlay
+
+                write_overlay(making.media("overlay"), given.path, motion, body)
+            return motion
+
+        return self._step(
+            "track", given.name, [{"role": "source", "sha256": given.sha256}], make, schema=Motion.SCHEMA,
+            models={"mediapipe": importlib.metadata.version("mediapipe")},
+        )  # fmt: skip
+
+    def take(self, artifact: Path) -> Step:
+        """Use an artifact as it lies there, whatever settings made it."""
+        header = read_header(artifact)
+        return Step(
+            stage=layout.stage_of(artifact), name=layout.artifact_name(artifact), fingerprint=header["fingerprint"],
+            config=header["config"], inputs=tuple(header["inputs"]), models=header["models"],
+            frames=header["frames"], needs=(), make=None,
+        )  # fmt: skip
+
+    def retarget(self, motion: Step, reference: Step) -> Step:
+        """Put a driver's motion on a reference's shape."""
+
+        def make(making: Making) -> Target:
+            from emosh_core.body.assets import load_body
+            from emosh_core.retarget import retarget
+
+            return retarget(
+                self.load(motion, Motion), self.load(reference, Motion), load_body(), self.settings["retarget"]
+            )
+
+        inputs = [_from("motion", motion), _from("reference", reference)]
+        name = f"{motion.name}-as-{reference.name}"
+        return self._step("retarget", name, inputs, make, schema=Target.SCHEMA, needs=(motion, reference), frames=motion.frames)
+
+    def render(self, source: Step) -> Step:
+        """Draw the condition pictures of a target, or of a driver's own motion."""
+        kind = Target if source.stage == "retarget" else Motion
+
+        def make(making: Making) -> Cond:
+            from emosh_core.body.assets import load_body
+            from emosh_core.previews import write_video
+            from emosh_core.render.condition import render_condition
+
+            cond = render_condition(
+                self.load(source, kind), load_body(), self.settings["render"], progress=making.progress
+            )
+            write_video(making.media("cond"), cond.frames, cond.fps, cond.time)
+            return cond
+
+        return self._step(
+            "render-cond", source.name, [_from(kind.KIND, source)], make, schema=Cond.SCHEMA, needs=(source,),
+            frames=source.frames,
+        )  # fmt: skip
+
+    def animate(self, target: Step, cond: Step, reference: Step, image: Path) -> Step:
+        """Make the reference move like the target."""
+        given, config = self.workspace.add_input(image), self.settings["animate"]
+        models = {} if config.generator == "preview" else self._trained(config.generator)
+
+        def make(making: Making) -> Clip:
+            from emosh_core.clip import make_clip
+
+            return make_clip(
+                self.load(target, Target), self.load(cond, Cond), self.load(reference, Motion), given.path, config,
+                making=making, root=self.workspace.root,
+            )  # fmt: skip
+
+        inputs = [_from("target", target), _from("cond", cond), _from("reference", reference)]
+        inputs.append({"role": "image", "sha256": given.sha256})
+        return self._step(
+            "animate", target.name, inputs, make, schema=Clip.SCHEMA, needs=(target, cond, reference),
+            frames=target.frames, models=models,
+        )  # fmt: skip
+
+    def whole(self, reference: Path, motion: Path | None = None) -> Step:
+        """Return the last step of the whole line for a reference image; what it needs comes with it."""
+        driver, still = self.take(self.driver(motion)), self.track(reference)
+        target = self.retarget(driver, still)
+        return self.animate(target, self.render(target), still, reference)
+
+    def driver(self, choice: Path | None = None) -> Path:
+        """Return the motion to use: the one chosen, or the newest of the only clip that was tracked."""
+        if choice is not None:
+            return self._chosen("track", choice)
+        clips = {}
+        for artifact in self.workspace.artifacts("track"):
+            header = read_header(artifact)
+            if header["frames"] > 1:
+                clips[header["inputs"][0]["sha256"]] = artifact
+        if not clips:
+            fix = f"emosh track CLIP.mp4 -o {self.workspace.root}"
+            raise ArtifactError("there is no tracked clip in the workspace", found=str(self.workspace.root), fix=fix)
+        if len(clips) > 1:
+            names = ", ".join(path.name for path in clips.values())
+            raise ConfigError("several clips are tracked; which one drives?", found=names, fix="--motion NAME")
+        return next(iter(clips.values()))
+
+    def load(self, step: Step, kind: type, lazy: tuple[str, ...] = ()) -> Any:
+        """Read the artifact that a step left."""
+        path = self.workspace.find(step.stage, step.fingerprint)
+        if path is None:
+            raise ArtifactError(f"the artifact of {step.stage} is gone", found=step.name, fix=f"emosh {step.stage} …")
+        return read(path, kind, lazy=lazy)
+
+    def source(self, motion: Step) -> Path:
+        """Return the file that a motion was tracked from."""
+        sha256 = motion.inputs[0]["sha256"]
+        found = sorted((self.workspace.root / layout.INPUTS).glob(f"{sha256[:16]}*"))
+        if not found:
+            raise ArtifactError(
+                f"the clip that {motion.name} was tracked from is gone", found=f"inputs/{sha256[:16]}…", fix="track it again"
+            )
+        return found[0]
+
+    def models(self) -> dict[str, str]:
+        """Return name and digest of the body model, which every stage but animate's generators uses."""
+        body = Path(str(files("emosh_core") / "assets" / "ehm_embedded.npz"))
+        return {"body": self.workspace.sha256(body)[:16]} if body.is_file() else {}
+
+    def _step(self, stage, name, inputs, make, *, schema, needs=(), frames=0, models=None) -> Step:
+        config = result_settings(self.settings[SECTION[stage]])
+        models = self.models() | (models or {})
+        digests = [entry.get("sha256") or entry["fingerprint"] for entry in inputs]
+        return Step(
+            stage=stage, name=name, fingerprint=fingerprint(stage, schema, config, digests, models), config=config,
+            inputs=tuple(inputs), models=models, frames=frames, needs=tuple(needs), make=make,
+        )  # fmt: skip
+
+    def _trained(self, generator: str) -> dict[str, str]:
+        """Return the digest of a training run's newest checkpoint."""
+        found = sorted((self.workspace.root / generator).glob("checkpoints/step_*"))
+        if not found:
+            raise AssetError(
+                f"there is no trained generator {generator!r} in the workspace",
+                found=f"no checkpoint under {self.workspace.root / generator}",
+                fix="train one with `emosh train`, or use --generator preview",
+            )
+        return {generator: self.workspace.sha256(found[-1])[:16]}
+
+    def _chosen(self, stage: str, choice: Path) -> Path:
+        """Find an artifact by its path or by (a part of) its name."""
+        if (choice / "zarr.json").is_file():
+            return choice
+        found = [path for path in self.workspace.artifacts(stage) if str(choice) in path.name]
+        if not found:
+            names = ", ".join(path.name for path in self.workspace.artifacts(stage)) or "none"
+            raise ArtifactError(f"no artifact of {stage} is named {choice}", found=names, fix="emosh status")
+        return found[-1]
+
+
+def _from(role: str, step: Step) -> dict[str, str]:
+    return {"role": role, "fingerprint": step.fingerprint}
+
+
+def with_settings(settings: dict[str, Any], section: str, **changes: Any) -> dict[str, Any]:
+    """Return settings with a section's fields replaced (what a command's own options say)."""
+    return settings | {section: replace(settings[section], **{k: v for k, v in changes.items() if v is not None})}
