@@ -14,14 +14,17 @@ from torch import Tensor
 SIGMA = {"body": 0.025, "left_hand": 0.012, "right_hand": 0.012, "face": 0.006}
 EFFECTIVE_POINTS = {"body": 33.0, "left_hand": 12.0, "right_hand": 12.0, "face": 60.0}
 OUTLIER = 4.0  # residuals beyond this many sigmas lose their pull
+REACH = 20.0  # times wider at the beginning of an optimisation, when everything is far off
 
 
-def robust(squared: Tensor) -> Tensor:
-    """Geman–McClure: r² / (1 + r²/c²), quadratic near 0 and flat beyond c = OUTLIER."""
-    return squared / (1 + squared / OUTLIER**2)
+def robust(squared: Tensor, reach: float = 1.0) -> Tensor:
+    """Geman–McClure: r² / (1 + r²/c²), quadratic near 0 and flat beyond c = OUTLIER · reach."""
+    return squared / (1 + squared / (OUTLIER * reach) ** 2)
 
 
-def keypoint_loss(projected: Tensor, observed: Tensor, weight: Tensor, pixels_per_metre: Tensor, sigma: Tensor) -> Tensor:
+def keypoint_loss(
+    projected: Tensor, observed: Tensor, weight: Tensor, pixels_per_metre: Tensor, sigma: Tensor, reach: float = 1.0
+) -> Tensor:
     """L_kpt = mean_t Σ_n w ρ(|π(X) − x|² / σ²).
 
     Args:
@@ -29,9 +32,10 @@ def keypoint_loss(projected: Tensor, observed: Tensor, weight: Tensor, pixels_pe
         weight: (T, N), confidence times the point's share of its part; 0 ignores the point.
         pixels_per_metre: (T,) focal length over the body's depth.
         sigma: (N,) m.
+        reach: widens ρ, see `robust`.
     """
     residual = (projected - observed) / (pixels_per_metre[:, None, None] * sigma[:, None])
-    return (weight * robust(residual.square().sum(-1))).sum(-1).mean()
+    return (weight * robust(residual.square().sum(-1), reach)).sum(-1).mean()
 
 
 def depth_loss(points_cam: Tensor, origin: int, depth: Tensor, weight: Tensor, pixels_per_metre: Tensor) -> Tensor:

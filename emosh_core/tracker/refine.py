@@ -110,7 +110,8 @@ def refine(
     live[:frozen] = 0
     for step in range(steps):
         optimiser.zero_grad(set_to_none=True)
-        objective(_moved(start, delta, live), seen, body, weights, scale, fit_shape).backward()
+        reach = losses.REACH ** max(1 - 1.5 * step / steps, 0)  # graduated non-convexity: wide first, exact at last
+        objective(_moved(start, delta, live), seen, body, weights, scale, reach, fit_shape).backward()
         optimiser.step()
         schedule.step()
         if progress:
@@ -119,11 +120,11 @@ def refine(
         return _moved(start, delta, live)
 
 
-def objective(p: Parameters, seen: Observations, body: EhmModel, weights, pixels_per_metre, fit_shape: bool) -> Tensor:
+def objective(p: Parameters, seen: Observations, body: EhmModel, weights, pixels_per_metre, reach, fit_shape) -> Tensor:
     """L = λ_kpt L_kpt + λ_3d L_3d + λ_reg L_reg + λ_smooth L_smooth, a mean over frames."""
     posed = body.with_shape(p.betas_body, p.betas_head).with_rotmats(p.rotmats(), p.expression, p.transl)
     points, joints = (x @ CAM_TO_WORLD for x in (posed.landmarks(), posed.joints))
-    keypoints = losses.keypoint_loss(project(points, seen.K), seen.pixels, seen.weight, pixels_per_metre, SIGMA)
+    keypoints = losses.keypoint_loss(project(points, seen.K), seen.pixels, seen.weight, pixels_per_metre, SIGMA, reach)
     directions = losses.direction_loss(joints, BONES, seen.directions, seen.direction_weight)
     relief = sum(
         losses.depth_loss(points[:, s], 0, seen.depth[:, s], seen.weight[:, s], pixels_per_metre)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from emosh_core.artifacts import KEYPOINTS, Motion, Shape, keypoint_slice
-from emosh_core.body.ehm import EhmModel, Pose
-from emosh_core.errors import ArtifactError, ConfigError
+from emosh_core.body.ehm import EhmModel
+from emosh_core.body.pose import zero_pose
+from emosh_core.errors import ArtifactError
 from emosh_core.geometry.camera import CAMERA_AT_ORIGIN, default_intrinsics, project
+from emosh_core.settings import TrackConfig
 from emosh_core.tracker import initialize as init
 from emosh_core.tracker import losses
 from emosh_core.tracker.detectors import Detections, Detector, MediaPipeDetector
@@ -28,36 +30,6 @@ FIT_WINDOW = 160  # frames that are refined together
 FIT_OVERLAP = 8  # frames of the window before that hold the next one's beginning
 SHAPE_FRAMES = 40  # frames that the shape is estimated from
 PHASES = {"detect": (0, 400), "shape": (400, 600), "fit": (600, 1000)}  # of 1000 on the progress bar
-
-
-@dataclass(frozen=True)
-class TrackConfig:
-    """Settings of `track`."""
-
-    focal: float = 0.0
-    """Focal length [px]; 0 takes the image diagonal (53° diagonal field of view)."""
-    shape_steps: int = 150
-    """Optimisation steps of the pass that estimates the body and head shape."""
-    steps: int = 120
-    """Optimisation steps of each window of frames."""
-    lambda_kpt: float = 1.0
-    """Weight of the 2-D keypoint term."""
-    lambda_3d: float = 1.0
-    """Weight of the 3-D bone direction and hand depth terms."""
-    lambda_reg: float = 1.0
-    """Weight of pose, shape and expression priors."""
-    lambda_smooth: float = 1.0
-    """Weight of smoothness over time."""
-    preview: bool = field(default=True, metadata={"affects_result": False})
-    """Write an overlay video beside the artifact."""
-
-    def __post_init__(self):
-        if self.focal < 0 or self.steps < 1 or self.shape_steps < 1:
-            raise ConfigError("focal must be ≥ 0, steps and shape_steps ≥ 1", found=str(self))
-
-    @property
-    def weights(self) -> dict[str, float]:
-        return {"kpt": self.lambda_kpt, "3d": self.lambda_3d, "reg": self.lambda_reg, "smooth": self.lambda_smooth}
 
 
 Progress = Callable[[int, int], None]
@@ -151,7 +123,8 @@ def _observe(seen: Detections, valid: Validity, K: Tensor, fps: float) -> Observ
 def _start(seen: Detections, valid: Validity, observed: Observations, body: EhmModel) -> Parameters:
     """Closed-form parameters for every frame, gaps filled from the neighbours."""
     frames, known = len(valid.person), torch.from_numpy(valid.person)
-    rest = body.with_shape(torch.zeros(body.n_betas_body), torch.zeros(body.n_betas_head)).with_pose(Pose.zeros(1, body))
+    betas = torch.zeros(body.body_dirs.shape[-1]), torch.zeros(body.head_dirs.shape[-1])
+    rest = body.with_shape(*betas).with_pose(zero_pose())
     marks = rest.landmarks()[0]
     root, pose = init.initialize(seen, rest.joints[0], marks[keypoint_slice("face")], observed.K)
     for side in ("left", "right"):
@@ -163,7 +136,7 @@ def _start(seen: Detections, valid: Validity, observed: Observations, body: EhmM
     start = Parameters(
         root=root, body_pose=pose, **hands, eye_pose=torch.zeros(frames, 2, 3),
         expression=torch.zeros(frames, len(body.expression_names)), transl=torch.zeros(frames, 3),
-        betas_body=torch.zeros(body.n_betas_body), betas_head=torch.zeros(body.n_betas_head),
+        betas_body=betas[0], betas_head=betas[1],
     )  # fmt: skip
     shaped = body.with_shape(start.betas_body, start.betas_head)
     points = shaped.with_rotmats(start.rotmats(), start.expression, start.transl).landmarks() @ init.CAM_TO_WORLD

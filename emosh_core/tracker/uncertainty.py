@@ -30,7 +30,7 @@ def shape_std(p: Parameters, seen: Observations, body: EhmModel) -> tuple[np.nda
         return (project(points @ CAM_TO_WORLD, looks.K) / sigma).flatten()
 
     betas = torch.cat([p.betas_body, p.betas_head])
-    jacobian = torch.func.jacfwd(residual, chunk_size=16)(betas)
+    jacobian = torch.func.jacfwd(residual)(betas)
     looks_worth = min(INDEPENDENT_FRAMES, len(p.transl)) / len(chosen)
     precision = torch.eye(len(betas)) + looks_worth * jacobian.T @ jacobian
     std = torch.linalg.inv(precision).diagonal().clip(min=0).sqrt().numpy()

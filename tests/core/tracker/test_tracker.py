@@ -1,0 +1,198 @@
+"""The tracker on planted detections (exact truth), its gates and its loss terms."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from emosh_core.artifacts import KEYPOINTS, keypoint_slice
+from emosh_core.body.pose import zero_pose
+from emosh_core.errors import ArtifactError
+from emosh_core.geometry.camera import default_intrinsics, project
+from emosh_core.tracker import losses, priors
+from emosh_core.tracker.detectors import Detections
+from emosh_core.tracker.gating import judge
+from emosh_core.tracker.initialize import CAM_TO_WORLD, fill_rotation_gaps, solve_translation
+from emosh_core.tracker.track import TrackConfig, track
+from emosh_core.video_io import VideoWriter
+
+SIZE = (320, 400)
+FRAMES = 12
+
+
+@pytest.fixture(scope="module")
+def truth(body):
+    """A person of unusual shape who raises the arms, turns a little, bends a knee and smiles."""
+    pose = zero_pose(FRAMES)
+    s = torch.linspace(0, 1, FRAMES)
+    names = priors.BODY_JOINTS
+    pose.body_pose[:] = priors.body_mean()
+    pose.body_pose[:, names.index("left_shoulder"), 2] += 1.2 * s
+    pose.body_pose[:, names.index("right_elbow"), 1] = 1.3 * s
+    pose.body_pose[:, names.index("left_knee"), 0] = 0.8 * s
+    pose.body_pose[:, names.index("left_hip"), 0] = -0.7 * s
+    pose.global_orient[:, 1] = 0.5 * s - 0.2
+    pose.expression[:, body.expression_names.index("mouthSmileLeft")] = 0.6 * s
+    pose.expression[:, body.expression_names.index("mouthSmileRight")] = 0.6 * s
+    pose.transl[:] = torch.tensor([0.1, 0.0, -3.2])
+    betas = torch.zeros(32), torch.zeros(64)
+    betas[0][:3] = torch.tensor([1.5, -1.0, 0.8])
+    return body.for_landmarks().with_shape(*betas).with_pose(pose)
+
+
+@pytest.fixture(scope="module")
+def planted(truth):
+    """Detections that see the truth exactly; the second frame's person is missing."""
+    K = torch.from_numpy(default_intrinsics(*SIZE))
+    points = truth.landmarks() @ CAM_TO_WORLD
+    pixels = project(points, K)
+    scale = K[0, 0] / points[:, keypoint_slice("body"), 2].mean()
+    depth = torch.zeros(points.shape[:2])
+    for part in ("left_hand", "right_hand", "face"):
+        s = keypoint_slice(part)
+        depth[:, s] = (points[:, s, 2] - points[:, s, 2][:, :1]) * scale
+    body3d = points[:, keypoint_slice("body")]
+    hips = body3d[:, [23, 24]].mean(1, keepdim=True)
+    confidence = np.ones(points.shape[:2], np.float32)
+    confidence[1] = 0
+    silhouette = np.ones(FRAMES, np.float32)
+    silhouette[1] = 0
+    pixels[1] = 0
+    return Detections(pixels.numpy(), depth.numpy(), confidence, (body3d - hips).numpy(), silhouette)
+
+
+class Planted:
+    name = "planted"
+
+    def __init__(self, detections):
+        self.detections, self.calls = detections, 0
+
+    def detect(self, frames):
+        assert len(list(frames)) == FRAMES
+        self.calls += 1
+        return self.detections
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clip") / "blank.mp4"
+    with VideoWriter(path, 30, SIZE) as writer:
+        for _ in range(FRAMES):
+            writer.write(np.zeros((SIZE[1], SIZE[0], 3), np.uint8))
+    return path
+
+
+@pytest.fixture(scope="module")
+def motion(clip, body, planted):
+    return track(clip, body, TrackConfig(), detector=Planted(planted))
+
+
+def test_planted_motion_is_recovered(motion, truth):
+    seen = motion.person_valid
+    assert seen.tolist() == [i != 1 for i in range(FRAMES)]
+    assert np.nanmedian(motion.reprojection_error) < 1.0
+    got, want = motion.joints[:, :22], truth.joints[:, :22].numpy()
+    error = np.linalg.norm((got - got[:, :1]) - (want - want[:, :1]), axis=-1)[seen]
+    assert np.median(error) < 0.03 and np.quantile(error, 0.95) < 0.12, (np.median(error), np.quantile(error, 0.95))
+
+
+def test_every_frame_gets_an_output_and_gaps_are_bridged(motion, truth):
+    assert len(motion.joints) == FRAMES and np.isfinite(motion.joints).all()
+    assert np.isnan(motion.reprojection_error[1]) and not motion.person_valid[1]
+    # The missing frame lies between its neighbours: nobody jumps.
+    middle = (motion.joints[0] + motion.joints[2]) / 2
+    assert np.linalg.norm(motion.joints[1] - middle, axis=-1).max() < 0.05
+
+
+def test_smile_is_read_from_the_face(motion, body):
+    smile = motion.expression[:, body.expression_names.index("mouthSmileLeft")]
+    assert smile[-1] > 0.25 and smile[-1] > smile[0] + 0.2
+
+
+def test_shape_is_surer_than_the_prior_where_it_was_seen(motion):
+    assert motion.shape.betas_body_std.min() < 0.3 and motion.shape.betas_body_std.max() <= 1.0 + 1e-5
+
+
+def test_interrupted_tracking_resumes_to_the_same_bits(clip, body, planted, motion, tmp_path):
+    class Stop(Exception):
+        pass
+
+    def stop(done, total):
+        if done > 0.8 * total:
+            raise Stop
+
+    with pytest.raises(Stop):
+        track(clip, body, TrackConfig(), detector=Planted(planted), scratch=tmp_path, progress=stop)
+    detector = Planted(planted)
+    resumed = track(clip, body, TrackConfig(), detector=detector, scratch=tmp_path)
+    assert detector.calls == 0
+    for name in ("joints", "expression", "body_pose", "transl"):
+        np.testing.assert_array_equal(getattr(resumed, name), getattr(motion, name))
+
+
+def test_nobody_in_the_clip_is_an_error_that_names_the_frames(clip, body, planted):
+    empty = Detections(*(np.zeros_like(v) for v in vars(planted).values()))
+    with pytest.raises(ArtifactError, match="no person") as caught:
+        track(Path(clip), body, TrackConfig(), detector=Planted(empty))
+    assert f"0–{FRAMES - 1}" in caught.value.found
+
+
+def test_gates(planted):
+    one = Detections(*(v.copy() for v in vars(planted).values()))
+    one.silhouette[:] = 0  # a pose that lies on no person, and no face
+    one.confidence[:, keypoint_slice("face")] = 0
+    assert not judge(one).person.any()
+    two = Detections(*(v.copy() for v in vars(planted).values()))
+    two.keypoints2d[:, keypoint_slice("left_hand")] += 200  # a hand far from its arm
+    assert not judge(two).left_hand.any() and judge(two).right_hand[0]
+    three = Detections(*(v.copy() for v in vars(planted).values()))
+    three.keypoints2d[:, keypoint_slice("face")] *= 0.05  # a face too small to read
+    assert not judge(three).face.any()
+
+
+def test_keypoint_loss_by_hand():
+    projected, observed = torch.tensor([[[10.0, 0.0]]]), torch.tensor([[[0.0, 0.0]]])
+    args = torch.ones(1, 1), torch.tensor([100.0]), torch.tensor([0.05])
+    r2 = (10 / (100 * 0.05)) ** 2
+    want = r2 / (1 + r2 / losses.OUTLIER**2)
+    assert losses.keypoint_loss(projected, observed, *args).item() == pytest.approx(want)
+    assert losses.keypoint_loss(projected, observed, 0 * args[0], *args[1:]).item() == 0
+
+
+def test_constant_speed_is_smooth_and_rate_does_not_matter():
+    t = torch.arange(20.0)[:, None]
+    assert losses.smoothness_loss(3 * t + 1, 0.1, 1.0).item() == pytest.approx(0, abs=1e-6)
+    slow, fast = torch.sin(t / 5), torch.sin(torch.arange(40.0)[:, None] / 10)
+    at30, at60 = losses.smoothness_loss(slow, 0.1, 1.0), losses.smoothness_loss(fast, 0.1, 2.0)
+    assert at60.item() == pytest.approx(at30.item(), rel=0.1)
+
+
+def test_limits_are_mirrored():
+    low, high = priors.body_limits()
+    left, right = priors.BODY_JOINTS.index("left_elbow"), priors.BODY_JOINTS.index("right_elbow")
+    assert low[left, 1] == -high[right, 1] and high[left, 1] == -low[right, 1]
+    assert ((priors.body_mean() >= low) & (priors.body_mean() <= high)).all()
+
+
+def test_translation_is_solved_exactly():
+    K = torch.from_numpy(default_intrinsics(640, 480))
+    points, place = torch.randn(3, 9, 3) * 0.3, torch.tensor([[0.2, -0.1, 3.0], [0.0, 0.5, 2.0], [-1.0, 0.0, 6.0]])
+    pixels = project(points + place[:, None], K)
+    torch.testing.assert_close(solve_translation(points, pixels, torch.ones(3, 9), K), place, atol=1e-3, rtol=1e-3)
+    assert solve_translation(points, pixels, torch.zeros(3, 9), K).isnan().all()
+
+
+def test_rotation_gaps_take_the_short_way():
+    import roma
+
+    angles = torch.tensor([0.0, 9.0, 9.0, 0.6])
+    rotations = roma.rotvec_to_rotmat(torch.stack([0 * angles, angles, 0 * angles], -1))
+    filled = fill_rotation_gaps(rotations, torch.tensor([True, False, False, True]))
+    assert roma.rotmat_to_rotvec(filled)[:, 1].tolist() == pytest.approx([0, 0.2, 0.4, 0.6], abs=2e-3)
+
+
+def test_keypoint_layout_is_contiguous():
+    stops = [keypoint_slice(part).stop for part in KEYPOINTS]
+    starts = [keypoint_slice(part).start for part in KEYPOINTS]
+    assert starts == [0, *stops[:-1]] and stops[-1] == 553
