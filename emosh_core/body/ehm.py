@@ -180,5 +180,6 @@ class PosedBody:
     def landmarks(self, part: str | None = None) -> Tensor:
         """Return MediaPipe's landmarks (T, N, 3) [m]: of one part of `artifacts.KEYPOINTS`, or all in its order."""
         rows = slice(None) if part is None else keypoint_slice(part)
-        corners = self.verts[:, self.model.landmark_verts[rows]]
+        ids = self.model.landmark_verts[rows]
+        corners = self.verts.index_select(1, ids.flatten()).unflatten(1, ids.shape)
         return (self.model.landmark_weights[rows][..., None] * corners).sum(-2)

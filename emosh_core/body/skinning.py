@@ -54,6 +54,13 @@ def skin(verts: Tensor, lbs_weights: Tensor, rotmats: Tensor, origins: Tensor, p
         Posed vertices (T, V, 3) [m]: Σ_j w_j (R_j (v − o_j) + p_j).
     """
     shift = positions - (rotmats @ origins[..., None])[..., 0]
-    transforms = torch.cat([rotmats, shift[..., None]], -1).flatten(-2)
-    blended = (lbs_weights @ transforms).unflatten(-1, (3, 4))
-    return (blended[..., :3] * verts[..., None, :]).sum(-1) + blended[..., 3]
+    coordinates = verts.expand(len(rotmats), -1, -1).transpose(0, 1).unsqueeze(-1).unbind(-2)
+
+    def blend(values: Tensor) -> Tensor:  # (T, J, 3) → (V, T, 3), one matrix product for all frames
+        return (lbs_weights @ values.transpose(0, 1).flatten(1)).unflatten(-1, (-1, 3))
+
+    # Column by column: no intermediate is larger than the result, and none is sliced (slow to differentiate).
+    posed = blend(shift)
+    for column, coordinate in zip(rotmats.unbind(-1), coordinates, strict=True):
+        posed = torch.addcmul(posed, blend(column), coordinate)
+    return posed.transpose(0, 1)
