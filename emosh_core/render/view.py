@@ -21,6 +21,8 @@ class View:
 
     frames: slice
     posed: PosedBody
+    w2c: torch.Tensor
+    """(T, 4, 4)."""
     verts_cam: torch.Tensor
     """(T, V, 3) [m]."""
     landmarks_cam: torch.Tensor
@@ -44,6 +46,7 @@ def views(motion: Motion, body: EhmModel, indices: np.ndarray | None = None) -> 
             yield View(
                 frames=slice(first, first + len(rows)),
                 posed=posed,
+                w2c=w2c[rows],
                 verts_cam=to_camera(posed.verts, w2c[rows]),
                 landmarks_cam=to_camera(posed.landmarks(), w2c[rows]),
             )

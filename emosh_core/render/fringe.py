@@ -1,0 +1,106 @@
+"""What belongs to the person but sticks out of the mesh (hair, loose clothes), as a sheet that moves along."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from emosh_kernels.rasterize import rasterize
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from emosh_core.artifacts import Motion
+from emosh_core.body.ehm import EhmModel, PosedBody
+from emosh_core.body.pose import zero_pose
+from emosh_core.geometry.camera import to_camera
+from emosh_core.render.view import View
+
+CELLS = 160
+"""Cells of the sheet along the picture's longer side."""
+BEHIND = 0.01
+"""The sheet hangs this far behind the surface that carries it [m], so that the mesh covers its inner part."""
+CARRIERS = 8
+"""Surface points that carry each point of the sheet."""
+REACH = 0.25
+"""The sheet is cut where it would span body parts that lie farther apart than this in the T-pose [m]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fringe:
+    """The sheet in the T-pose, skinned like the body."""
+
+    faces: Tensor
+    """(F, 3)."""
+    picture: np.ndarray
+    """(H, W, 4) float32, RGB 0..255 and alpha 0..1."""
+    pixels: np.ndarray
+    """(N, 2) where the sheet's points lie in `picture` [px]."""
+    points: Tensor
+    """(N, 3) in the T-pose [m]."""
+    joints: Tensor
+    """(55, 3) of the same T-pose [m]."""
+    lbs_weights: Tensor
+    """(N, 55)."""
+
+    def move(self, view: View) -> Tensor:
+        """Return the sheet's points (T, N, 3) in camera axes [m]; the view's body has the reference's shape."""
+        rotmats, shifts = _blend(view.posed, self.joints, self.lbs_weights)
+        return to_camera((rotmats @ self.points[:, :, None])[..., 0] + shifts, view.w2c)
+
+
+def cut_fringe(image: np.ndarray, mask: np.ndarray, motion: Motion, view: View, body: EhmModel) -> Fringe | None:
+    """Cut the sheet out of the picture that a body was fitted to.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        mask: (H, W) bool, the person's pixels.
+        motion: the fit, one frame.
+        view: the same as the camera sees it.
+
+    Returns:
+        The sheet, or None if nothing of the person sticks out.
+    """
+    fragments = rasterize(view.verts_cam, body.faces, torch.as_tensor(motion.K), image.shape[:2])
+    face_id = fragments.face_id[0].numpy()
+    nodes, quads = _cells(mask, (face_id >= 0) & mask)
+    if not len(quads) or not (face_id >= 0).any():
+        return None
+    rows, columns = np.nonzero(face_id >= 0)
+    _, near = cKDTree(np.stack([columns, rows], 1) + 0.5).query(nodes, k=CARRIERS)
+    carriers = body.faces[torch.as_tensor(face_id[rows[near], columns[near]]).long(), 0]
+    depth = fragments.depth[0].numpy()[rows[near], columns[near]].mean(1) + BEHIND
+    rays = np.pad(nodes, ((0, 0), (0, 1)), constant_values=1) @ np.linalg.inv(motion.K).T
+    to_world = torch.linalg.inv(view.w2c)
+    world = to_camera(torch.as_tensor((rays * depth[:, None])[None], dtype=torch.float32), to_world)[0]
+    rest = body.with_shape_of(motion.shape).with_pose(zero_pose())
+    lbs_weights = body.lbs_weights[carriers].mean(1)
+    rotmats, shifts = _blend(view.posed, rest.joints[0], lbs_weights)
+    points = torch.linalg.solve(rotmats[0], (world - shifts[0])[..., None])[..., 0]
+    home = rest.verts[0, carriers].mean(1).numpy()[quads]
+    quads = quads[np.linalg.norm(home.max(1) - home.min(1), axis=1) < REACH]
+    alpha = cv2.GaussianBlur(cv2.erode(mask.astype(np.float32), np.ones((3, 3), np.uint8)), (0, 0), 0.8)
+    return Fringe(
+        faces=torch.as_tensor(np.concatenate([quads[:, [0, 2, 1]], quads[:, [1, 2, 3]]])),
+        picture=np.dstack([image.astype(np.float32), alpha]),
+        pixels=nodes.astype(np.float32), points=points, joints=rest.joints[0], lbs_weights=lbs_weights,
+    )  # fmt: skip
+
+
+def _cells(mask: np.ndarray, covered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return grid points (N, 2) [px] and the cells (Q, 4) that show person beside the mesh."""
+    height, width = mask.shape
+    step = max(mask.shape) / CELLS
+    down, across = (max(2, round(side / step)) for side in mask.shape)
+    y, x = np.linspace(0, height, down + 1), np.linspace(0, width, across + 1)
+    nodes = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
+    beside = cv2.dilate((mask & ~covered).astype(np.uint8), np.ones((3, 3), np.uint8))
+    wanted = cv2.resize(beside.astype(np.float32), (across, down), interpolation=cv2.INTER_AREA) > 0
+    row, column = np.nonzero(wanted)
+    corner = row * (across + 1) + column
+    return nodes, np.stack([corner, corner + 1, corner + across + 1, corner + across + 2], 1)
+
+
+def _blend(posed: PosedBody, joints: Tensor, lbs_weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Return rotations (T, N, 3, 3) and shifts (T, N, 3) that bring skinned points from the T-pose to a pose."""
+    shift = posed.joints - (posed.rotmats @ joints[..., None])[..., 0]
+    return torch.einsum("nj,tjab->tnab", lbs_weights, posed.rotmats), lbs_weights @ shift
