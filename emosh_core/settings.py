@@ -123,10 +123,12 @@ class TrainConfig:
     stride: int = 8
     """Frames between the starts of training windows."""
     batch: int = 4
-    """Windows per step."""
+    """Windows per step of the transformer."""
+    vae_batch: int = 2
+    """Clips per step of the VAE, every second one of condition pictures."""
     lr: float = 1e-3
     """Learning rate of the transformer."""
-    vae_lr: float = 2e-3
+    vae_lr: float = 1e-3
     """Learning rate of the VAE."""
     shift: float = 3.0
     """How far training times lean towards noise; 1 is plain logit-normal."""
@@ -159,7 +161,7 @@ class TrainConfig:
             raise ConfigError("train.overlap must be below train.window", found=f"{self.overlap} and {self.window}")
         if self.resolution % 8:
             raise ConfigError("train.resolution must be a multiple of 8", found=str(self.resolution), fix="64 or 96")
-        for key in ("steps", "vae_steps", "stride", "batch", "checkpoint_every"):
+        for key in ("steps", "vae_steps", "stride", "batch", "vae_batch", "checkpoint_every"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"train.{key} must be at least 1", found=str(getattr(self, key)), fix=f"{key} = 1")
 
@@ -169,7 +171,7 @@ class EvalConfig:
     """Settings of `emosh eval`."""
 
     size: int = 512
-    """Side of the square that both videos are fitted into (padded, not cropped) before they are compared [px]."""
+    """Longer side that both videos are brought to before they are compared [px]."""
 
     def __post_init__(self):
         if self.size < 16:

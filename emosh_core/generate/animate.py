@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def animate(
     scratch: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Animation:
-    """Make all frames of a clip, chunk by chunk, holding one chunk at a time.
+    """Make the frames of a clip, chunk by chunk, holding one chunk at a time; all, or those of the first few chunks.
 
     Args:
         generator: makes the chunks.
@@ -44,9 +45,10 @@ def animate(
         scratch: folder where finished chunks are kept, so that the same call after a kill continues
             and writes bit-identical frames. It belongs to these inputs alone: name it by the stage's
             fingerprint, and delete it when the video is safe. None keeps nothing.
-        progress: called with (frames written, frame_count).
+        progress: called with (frames written, frames to write).
     """
-    plan = plan_chunks(frame_count, window=generator.window, overlap=generator.overlap)
+    plan = plan_chunks(frame_count, window=generator.window, overlap=generator.overlap)[: config.chunks or None]
+    wanted = plan[-1].start + plan[-1].keep.stop
     seeds = [chunk_seed(config.seed, k) for k in range(len(plan))]
     if scratch is not None:
         scratch.mkdir(parents=True, exist_ok=True)
@@ -66,7 +68,7 @@ def animate(
         for frame in frames:
             write(frame)
         if progress is not None:
-            progress(chunk.start + chunk.keep.stop, frame_count)
+            progress(chunk.start + chunk.keep.stop, wanted)
     return Animation(
         windows=np.array([(chunk.start, chunk.stop) for chunk in plan], np.int64),
         seeds=np.array(seeds, np.int64),
@@ -104,5 +106,5 @@ def _load(path: Path, key: str) -> Chunk | None:
                 return None
             state = {name.removeprefix("state."): stored[name] for name in stored.files if name.startswith("state.")}
             return Chunk(frames=stored["frames"], latents=stored["latents"], state=state)
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, BadZipFile) as error:
         raise ArtifactError("a kept chunk cannot be read", found=f"{path}: {error}", fix=f"delete {path}") from error

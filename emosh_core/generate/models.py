@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
-from emosh_core.errors import AssetError
+from emosh_core.errors import AssetError, MissingDependencyError
 from emosh_core.generate.flow_matching import velocity_from_z0
 from emosh_core.generate.layout import latent_count, model_channels
 
@@ -96,6 +98,18 @@ class Networks:
         return velocity_from_z0(zt, output, t) if self.spec.prediction == "z0" else output
 
 
+def _wan_classes() -> tuple[type, type]:
+    try:
+        from diffusers import AutoencoderKLWan, WanTransformer3DModel
+    except ImportError as error:
+        raise MissingDependencyError(
+            "diffusion generators need the package diffusers",
+            found=str(error),
+            fix='pip install "emosh[diffusion]", or animate with generator = "preview"',
+        ) from error
+    return AutoencoderKLWan, WanTransformer3DModel
+
+
 def build(spec: Spec, *, heads: int, head_width: int, layers: int, vae_width: int, seed: int) -> Networks:
     """Build a small, randomly initialised pair of the real classes: 4× spatial VAE, 16 latent channels.
 
@@ -104,8 +118,7 @@ def build(spec: Spec, *, heads: int, head_width: int, layers: int, vae_width: in
         vae_width: channels of the VAE's first stage.
         seed: of the random weights.
     """
-    from diffusers import AutoencoderKLWan, WanTransformer3DModel
-
+    AutoencoderKLWan, WanTransformer3DModel = _wan_classes()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         vae = AutoencoderKLWan(
@@ -142,8 +155,7 @@ def save(networks: Networks, folder: Path) -> None:
 
 def load(folder: Path, device: torch.device | str = "cpu") -> Networks:
     """Read a pair that `save` wrote; safetensors only."""
-    from diffusers import AutoencoderKLWan, WanTransformer3DModel
-
+    AutoencoderKLWan, WanTransformer3DModel = _wan_classes()
     path = folder / "generator.json"
     if not path.is_file():
         raise AssetError(f"{folder} holds no generator", found=f"no {path.name}", fix="train one with `emosh train`")
@@ -155,7 +167,16 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Networks:
             found=json.dumps(values),
             fix="train again with `emosh train --force`, or use the version of emosh that wrote it",
         )
-    read = {"use_safetensors": True, "local_files_only": True, "low_cpu_mem_usage": False}
-    transformer = WanTransformer3DModel.from_pretrained(folder / "transformer", **read)
-    vae = AutoencoderKLWan.from_pretrained(folder / "vae", **read)
+    transformer = _read(WanTransformer3DModel, folder / "transformer")
+    vae = _read(AutoencoderKLWan, folder / "vae")
     return Networks(transformer.eval(), vae.eval(), Spec(**values)).to(device)
+
+
+def _read(kind: type, folder: Path) -> torch.nn.Module:
+    """Read what `save_pretrained` wrote, all of it and nothing else, without a look at any hub."""
+    try:
+        network = kind.from_config(json.loads((folder / "config.json").read_text()))
+        network.load_state_dict(load_file(folder / "diffusion_pytorch_model.safetensors"), strict=True)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise AssetError("a network cannot be read", found=f"{folder}: {error}", fix="train again") from error
+    return network

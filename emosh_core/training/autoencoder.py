@@ -8,8 +8,8 @@ from emosh_core.generate.models import Networks
 from emosh_core.generate.pixels import to_tensor
 from emosh_core.training.dataset import LatentCache, Pixels
 
-CLIP_LENGTHS = (1, 5, 9)
-"""Frames per training clip: stills (references), tails, and clips."""
+CLIP_LENGTHS = (1, 5)
+"""Frames per training clip: stills as references are, and clips as tails are; longer ones teach little more."""
 
 
 def decode_unclamped(vae: torch.nn.Module, latents: Tensor) -> Tensor:

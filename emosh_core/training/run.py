@@ -24,6 +24,9 @@ from emosh_core.training.checkpoint import (
     save_checkpoint,
 )
 
+WARMUP = 10
+"""Steps over which each phase raises its learning rate to the full one."""
+
 
 @dataclass
 class Run:
@@ -65,13 +68,18 @@ class Run:
         losses = []
         while self.step < last:
             begun = time.perf_counter()
+            for group in optimiser.param_groups:
+                group["lr"] = lr * min(1.0, (self.step - first + 1) / WARMUP)
             loss = loss_at(self.step)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimiser.step()
             losses.append(loss.item())
-            self._log({"step": self.step, "loss": losses[-1], "lr": lr, "seconds": time.perf_counter() - begun})
+            seconds = time.perf_counter() - begun
+            self._log(
+                {"step": self.step, "loss": losses[-1], "lr": optimiser.param_groups[0]["lr"], "seconds": seconds}
+            )
             self.step += 1
             if self.step % self.checkpoint_every == 0 or self.step == last:
                 save_checkpoint(self.folder, self.step, self.networks, optimiser, self.identity)

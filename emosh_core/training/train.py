@@ -66,7 +66,7 @@ def train(
     networks = run.networks
 
     def vae_loss(step: int) -> Tensor:
-        video = draw_clips(pixels, np.random.default_rng([config.seed, step]), size=config.batch)
+        video = draw_clips(pixels, np.random.default_rng([config.seed, step]), size=config.vae_batch)
         return reconstruction_loss(networks.vae, video.to(networks.device))
 
     run.descend(networks.vae.parameters(), vae_loss, lr=config.vae_lr, first=0, last=config.vae_steps)

@@ -1,0 +1,78 @@
+"""The diffusion generator on tiny random networks."""
+
+import numpy as np
+import pytest
+import torch
+
+from emosh_core.errors import AssetError
+from emosh_core.generate.animate import animate
+from emosh_core.generate.diffusion import DiffusionGenerator
+from emosh_core.generate.generator import Reference
+from emosh_core.settings import AnimateConfig
+
+
+@pytest.fixture
+def make_generator(networks, make_cond):
+    def make(frames, **settings):
+        config = AnimateConfig(steps=3, **settings)
+        image = np.random.default_rng(1).integers(0, 256, (30, 18, 3)).astype(np.uint8)
+        reference = Reference(image=image, motion=None)
+        return DiffusionGenerator(networks, make_cond(frames), reference, config, name="runs/tiny"), config
+
+    return make
+
+
+def test_a_clip_is_made_at_the_size_of_its_condition_pictures(make_generator):
+    generator, config = make_generator(14)
+    frames = []
+    result = animate(generator, 14, config, write=frames.append)
+    assert np.array(frames).shape == (14, 20, 14, 3)
+    assert np.array(frames).std() > 0
+    assert result.latents.shape == (9, 16, 4, 4)
+
+
+def test_a_later_chunk_continues_the_fp32_tail_and_the_aligned_latent(make_generator, networks):
+    generator, _ = make_generator(14)
+    first = generator.generate(np.arange(9), seed=1, state={})
+    second = generator.generate(np.arange(4, 13), seed=2, state=first.state)
+    tail = torch.from_numpy(first.state["tail"])
+    assert tail.dtype == torch.float32
+    assert len(np.unique(tail)) > 256  # not an 8-bit copy
+    assert torch.equal(torch.from_numpy(second.latents[:2]), networks.encode(tail[None])[0].movedim(0, 1))
+    assert np.array_equal(first.state["aligned"][:, 0], first.latents[0])
+    other = dict(first.state, aligned=first.state["aligned"] + 1)
+    assert not np.array_equal(generator.generate(np.arange(4, 13), seed=2, state=other).frames, second.frames)
+
+
+@pytest.mark.parametrize("solver", ["euler", "unipc"])
+def test_an_interrupted_clip_continues_bit_by_bit(make_generator, tmp_path, solver):
+    generator, config = make_generator(17, solver=solver)
+    straight, resumed = [], []
+    expected = animate(generator, 17, config, write=straight.append)
+
+    def stop_after_first(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        animate(generator, 17, config, write=lambda frame: None, scratch=tmp_path, progress=stop_after_first)
+    assert len(list(tmp_path.glob("chunk_*.npz"))) == 1
+    result = animate(make_generator(17, solver=solver)[0], 17, config, write=resumed.append, scratch=tmp_path)
+    assert np.array_equal(straight, resumed)
+    assert np.array_equal(result.latents, expected.latents)
+
+
+def test_motion_and_reference_both_matter(make_generator, networks, make_cond):
+    generator, config = make_generator(9)
+    usual = generator.generate(np.arange(9), seed=1, state={}).latents
+    still = generator.generate(np.zeros(9, np.int64), seed=1, state={}).latents
+    grey = Reference(image=np.full((30, 18, 3), 128, np.uint8), motion=None)
+    other = DiffusionGenerator(networks, make_cond(9), grey, config, name="tiny").generate(
+        np.arange(9), seed=1, state={}
+    )
+    assert not np.array_equal(usual, still)
+    assert not np.array_equal(usual, other.latents)
+
+
+def test_a_run_without_checkpoint_is_refused(make_cond, tmp_path):
+    with pytest.raises(AssetError, match="holds no checkpoint"):
+        DiffusionGenerator.from_run(tmp_path, make_cond(9), None, AnimateConfig())
