@@ -35,7 +35,9 @@ def load_settings(
     for name, table in (_read_toml(file) if file else {}).items():
         _check_name(name, sections, f"unknown section [{name}]", str(file))
         if not isinstance(table, dict):
-            raise ConfigError(f"{name} is a section, not a value", found=f"{name} = {table!r} in {file}", fix=f"[{name}]")
+            raise ConfigError(
+                f"{name} is a section, not a value", found=f"{name} = {table!r} in {file}", fix=f"[{name}]"
+            )
         for key, value in table.items():
             values[name][key] = value
             where[name, key] = str(file)
@@ -103,7 +105,11 @@ def _check_name(name: str, known: Mapping[str, Any], what: str, origin: str) -> 
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:
-    return typing.get_args(hint) if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union else (hint,)
+    return (
+        typing.get_args(hint)
+        if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
+        else (hint,)
+    )
 
 
 def _convert(value: Any, hint: Any, name: str, origin: str) -> Any:

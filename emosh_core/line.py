@@ -109,7 +109,9 @@ class Line:
 
         inputs = [_from("motion", motion), _from("reference", reference)]
         name = f"{motion.name}-as-{reference.name}"
-        return self._step("retarget", name, inputs, make, schema=Target.SCHEMA, needs=(motion, reference), frames=motion.frames)
+        return self._step(
+            "retarget", name, inputs, make, schema=Target.SCHEMA, needs=(motion, reference), frames=motion.frames
+        )
 
     def render(self, source: Step) -> Step:
         """Draw the condition pictures of a target, or of a driver's own motion."""
@@ -174,6 +176,15 @@ class Line:
             raise ConfigError("several clips are tracked; which one drives?", found=names, fix="--motion NAME")
         return next(iter(clips.values()))
 
+    def newest_target(self, motion: Path | None = None) -> Step | None:
+        """Return the newest target, of the chosen motion if one is chosen; None if there is none."""
+        wanted = read_header(self._chosen("track", motion))["fingerprint"] if motion else None
+        for artifact in reversed(self.workspace.artifacts("retarget")):
+            step = self.take(artifact)
+            if wanted in (None, step.inputs[0]["fingerprint"]):
+                return step
+        return None
+
     def load(self, step: Step, kind: type, lazy: tuple[str, ...] = ()) -> Any:
         """Read the artifact that a step left."""
         path = self.workspace.find(step.stage, step.fingerprint)
@@ -187,7 +198,9 @@ class Line:
         found = sorted((self.workspace.root / layout.INPUTS).glob(f"{sha256[:16]}*"))
         if not found:
             raise ArtifactError(
-                f"the clip that {motion.name} was tracked from is gone", found=f"inputs/{sha256[:16]}…", fix="track it again"
+                f"the clip that {motion.name} was tracked from is gone",
+                found=f"inputs/{sha256[:16]}…",
+                fix="track it again",
             )
         return found[0]
 

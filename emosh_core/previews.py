@@ -68,7 +68,9 @@ def stick_figure(motion: Motion, t: int) -> np.ndarray:
             side = JOINT_NAMES[joint].split("_")[0]
             ends = [tuple(int(v) for v in np.clip(points[i], -1e4, 1e4)) for i in (parent, joint)]
             cv2.line(image, *ends, SIDES.get(side, SIDES["centre"]), unit, cv2.LINE_AA)
-    cv2.putText(image, f"{motion.time[t]:.2f} s", (4, height - 6), cv2.FONT_HERSHEY_SIMPLEX, unit / 4, INK, 1, cv2.LINE_AA)
+    cv2.putText(
+        image, f"{motion.time[t]:.2f} s", (4, height - 6), cv2.FONT_HERSHEY_SIMPLEX, unit / 4, INK, 1, cv2.LINE_AA
+    )
     return image
 
 

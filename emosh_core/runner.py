@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from emosh_core.artifacts import Cond
 from emosh_core.config import result_settings
+from emosh_core.device import resolve_device
 from emosh_core.line import SECTION, Line, Making, Step
 from emosh_core.workspace import layout
 from emosh_core.workspace.artifact import Provenance, read_header, write
@@ -125,9 +127,15 @@ def status(line: Line) -> list[dict[str, Any]]:
             stale.add(header["fingerprint"])
         rows.append(
             {
-                "stage": stage, "name": layout.artifact_name(path), "fingerprint": header["fingerprint"],
-                "frames": header["frames"], "created": header["created"], "seconds": header["seconds"],
-                "state": "stale" if reasons else "fresh", "why": "; ".join(reasons), "artifact": str(path),
+                "stage": stage,
+                "name": layout.artifact_name(path),
+                "fingerprint": header["fingerprint"],
+                "frames": header["frames"],
+                "created": header["created"],
+                "seconds": header["seconds"],
+                "state": "stale" if reasons else "fresh",
+                "why": "; ".join(reasons),
+                "artifact": str(path),
             }  # fmt: skip
         )
     return rows
@@ -138,6 +146,7 @@ def _make(workspace: Workspace, step: Step, report: Report, device: str, force: 
     if force:
         shutil.rmtree(scratch)
         scratch.mkdir()
+    device = resolve_device(device)
     started = time.perf_counter()
 
     def media(suffix: str) -> Path:
@@ -183,3 +192,30 @@ def _changes(
     ]
     reasons += [f"another {name} model" for name, digest in models.items() if header["models"].get(name) != digest]
     return reasons
+
+
+def train_run(line: Line, cond: Step, *, report: Report, device: str, force: bool = False):
+    """Train the run that the settings name on a clip's own condition pictures, or continue it.
+
+    Args:
+        cond: condition pictures of a motion, not of a target: the clip's frames are the truth.
+        force: forget the run and begin again.
+
+    Returns:
+        A `emosh_core.training.train.TrainResult`.
+    """
+    run(line, cond, report=report, device=device)
+    config = line.settings["train"]
+    folder = line.workspace.root / layout.RUNS / config.name
+    with line.workspace.lock(
+        "train", config.name, lambda: report.note("waiting for another process that trains this run")
+    ):
+        if force:
+            shutil.rmtree(folder, ignore_errors=True)
+        from emosh_core.training.train import train
+        from emosh_core.video_io import open_source
+
+        frames = (frame for _, frame in open_source(line.source(cond.needs[0])).frames())
+        with report.progress(f"train {config.name}") as progress:
+            pictures = line.load(cond, Cond)
+            return train(pictures, frames, config, folder, device=resolve_device(device), progress=progress)

@@ -67,7 +67,9 @@ def read(path: Path, kind: type[T], *, lazy: Sequence[str] = ()) -> T:
     header = read_header(path)
     if header["kind"] != kind.KIND:
         raise ArtifactError(
-            f"a {kind.KIND} artifact is needed", found=f"{path} is a {header['kind']}", fix=f"give a {kind.KIND} artifact"
+            f"a {kind.KIND} artifact is needed",
+            found=f"{path} is a {header['kind']}",
+            fix=f"give a {kind.KIND} artifact",
         )
     import zarr
     from zarr.errors import BaseZarrError
@@ -90,16 +92,35 @@ def read_header(path: Path) -> dict[str, Any]:
     """Read a group's attributes without loading Zarr (its metadata is one JSON file)."""
     file = path / "zarr.json"
     if not file.is_file():
-        raise ArtifactError(f"no artifact at {path}", found="no zarr.json there", fix="see `emosh status` for what exists")
+        raise ArtifactError(
+            f"no artifact at {path}", found="no zarr.json there", fix="see `emosh status` for what exists"
+        )
     try:
         attributes = json.loads(file.read_text(encoding="utf-8")).get("attributes", {})
     except (OSError, ValueError) as error:
         raise _damaged(path, str(error)) from error
     if not isinstance(attributes.get("kind"), str) or not isinstance(attributes.get("schema_version"), int):
         raise ArtifactError(
-            f"not an EMOSH artifact: {path}", found="attributes without kind and schema_version", fix="give an artifact folder"
+            f"not an EMOSH artifact: {path}",
+            found="attributes without kind and schema_version",
+            fix="give an artifact folder",
         )
     return attributes
+
+
+def arrays(path: Path) -> list[dict[str, Any]]:
+    """Describe the arrays of an artifact: name, shape, axes, dtype and unit."""
+    import zarr
+
+    rows = []
+    for name, member in sorted(zarr.open_group(path, mode="r").members(max_depth=None)):
+        if isinstance(member, zarr.Array):
+            axes = ", ".join(member.metadata.dimension_names or ())
+            unit = member.attrs.get("unit", "")
+            rows.append(
+                {"name": name, "shape": list(member.shape), "axes": axes, "dtype": str(member.dtype), "unit": unit}
+            )
+    return rows
 
 
 def _fill(group: Any, value: Any) -> dict[str, Any]:

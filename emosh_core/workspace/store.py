@@ -202,3 +202,9 @@ def link_or_copy(source: Path, target: Path) -> None:
     except OSError:
         shutil.copy2(source, temporary)
     os.replace(temporary, target)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file; the copy appears whole under its name or not at all."""
+    with durable_file(target) as temporary:
+        shutil.copyfile(source, temporary)

@@ -123,4 +123,6 @@ def template_folder() -> Path:
     for folder in (packaged, source):
         if (folder / layout.SETTINGS).is_file():
             return folder
-    raise ArtifactError("the workspace template is missing", found=str(packaged), fix="pip install --force-reinstall emosh")
+    raise ArtifactError(
+        "the workspace template is missing", found=str(packaged), fix="pip install --force-reinstall emosh"
+    )

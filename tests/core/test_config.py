@@ -34,7 +34,9 @@ def load(tmp_path, toml="", overrides=()):
 
 
 def test_defaults_then_file_then_override(tmp_path):
-    settings = load(tmp_path, "[track]\nsteps = 5\nfocal = 2\n[render]\nsupersample = 2", ["steps=7", "render.supersample=3"])
+    settings = load(
+        tmp_path, "[track]\nsteps = 5\nfocal = 2\n[render]\nsupersample = 2", ["steps=7", "render.supersample=3"]
+    )
     assert settings["track"] == Track(steps=7, focal=2.0)
     assert settings["render"] == Render(supersample=3)
 

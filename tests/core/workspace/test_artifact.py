@@ -25,11 +25,15 @@ def random_value(cls, rng, sizes=None, **scalars):
     for spec in dataclasses.fields(cls):
         if "dims" in spec.metadata:
             shape = [sizes.setdefault(dim, 2 + len(sizes) % 5) for dim in spec.metadata["dims"]]
-            content[spec.name] = rng.integers(0, 2 if spec.metadata["dtype"] == "bool" else 200, shape).astype(spec.metadata["dtype"])
+            content[spec.name] = rng.integers(0, 2 if spec.metadata["dtype"] == "bool" else 200, shape).astype(
+                spec.metadata["dtype"]
+            )
         elif spec.name == "shape":
             content[spec.name] = random_value(Shape, rng)
         else:
-            content[spec.name] = {"size": (640, 480), "fps": 29.97, "head_scale": 1.1, "hand_scale": 0.9}.get(spec.name, "text")
+            content[spec.name] = {"size": (640, 480), "fps": 29.97, "head_scale": 1.1, "hand_scale": 0.9}.get(
+                spec.name, "text"
+            )
     return cls(**(content | scalars))
 
 
@@ -47,7 +51,9 @@ def assert_same(got, want):
 
 @pytest.mark.property
 @settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), frames=st.sampled_from([0, 1, 7]), cls=st.sampled_from([Motion, Cond, Clip, Shape]))
+@given(
+    seed=st.integers(0, 2**32 - 1), frames=st.sampled_from([0, 1, 7]), cls=st.sampled_from([Motion, Cond, Clip, Shape])
+)
 def test_write_then_read_is_the_identity(tmp_path_factory, seed, frames, cls):
     value = random_value(cls, np.random.default_rng(seed), {"frame": frames})
     path = tmp_path_factory.mktemp("artifact") / "a"

@@ -1,0 +1,109 @@
+"""`emosh animate`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emosh_cli import options
+
+QUESTION = "Do the people shown in the still and in the clip agree to this use?"
+
+
+def animate(
+    workspace: options.WorkspaceArgument = None,
+    reference: options.Reference = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE.mp4", help="Copy the video here.", show_default=False)
+    ] = None,
+    generator: Annotated[
+        str | None,
+        typer.Option(
+            "--generator",
+            metavar="preview|runs/NAME",
+            help="What makes the frames; by default what the settings say.",
+            show_default=False,
+        ),
+    ] = None,
+    chunks: Annotated[
+        str, typer.Option("--chunks", metavar="auto|N", help="How many chunks to make: all, or the first N.")
+    ] = "auto",
+    consent: Annotated[bool, typer.Option("--i-have-consent", help="Confirm that the people shown agree.")] = False,
+    motion: options.Motion = None,
+    workspace_option: options.WorkspaceOption = None,
+    config: options.Config = None,
+    overrides: options.Set = [],  # noqa: B006 (typer copies it)
+    device: options.Device = "auto",
+    force: options.Force = False,
+    dry_run: options.DryRun = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+):
+    """Make the person in a still move like the person in the tracked clip; runs whatever is missing.
+
+    Example: emosh animate ws --ref still.jpg --i-have-consent -o result.mp4
+    """
+    from emosh_cli.session import Session, find_workspace, required
+    from emosh_core.line import with_settings
+
+    session = Session(
+        find_workspace(workspace, workspace_option), "animate", config=config, overrides=overrides, device=device,
+        force=force, dry_run=dry_run, json=json, quiet=quiet, verbose=verbose,
+    )  # fmt: skip
+    reference = required(reference, "a still of the person", "--ref IMAGE")
+    session.settings = with_settings(session.settings, "animate", generator=generator, chunks=_count(chunks))
+    step = session.line.whole(reference, motion)
+    if not dry_run:
+        _confirm(session.workspace, consent)
+
+    def extra(artifact: Path) -> dict[str, str]:
+        return {"video": str(_deliver(session.workspace.root, artifact, out))}
+
+    artifact = session.complete(step, extra)
+    if artifact is not None:
+        session.console.note(f"video: {extra(artifact)['video']}")
+
+
+def _count(chunks: str) -> int | None:
+    from emosh_core.errors import ConfigError
+
+    if chunks == "auto":
+        return None
+    if not chunks.isdecimal() or int(chunks) < 1:
+        raise ConfigError("--chunks takes `auto` or a number from 1", found=chunks, fix="--chunks auto")
+    return int(chunks)
+
+
+def _confirm(workspace, consent: bool) -> None:
+    """Ask once per workspace; a script confirms by option."""
+    from emosh_core.errors import ConfigError
+
+    if workspace.has_consent():
+        return
+    if consent:
+        workspace.record_consent("--i-have-consent")
+    elif sys.stdin.isatty() and sys.stderr.isatty():
+        typer.confirm(QUESTION, abort=True, err=True)
+        workspace.record_consent("asked")
+    else:
+        raise ConfigError(
+            "consent of the people shown is not confirmed", found="no terminal to ask on", fix="--i-have-consent"
+        )
+
+
+def _deliver(root: Path, artifact: Path, out: Path | None) -> Path:
+    """Return where the video lies, copied to `out` if that is given."""
+    from emosh_core.errors import ArtifactError
+    from emosh_core.workspace.artifact import read_header
+    from emosh_core.workspace.store import copy_file
+
+    video = root / read_header(artifact)["values"]["video"]
+    if out is None:
+        return video
+    try:
+        copy_file(video, out)
+    except OSError as error:
+        raise ArtifactError(f"cannot write {out}", found=str(error), fix="choose another place with -o") from error
+    return out

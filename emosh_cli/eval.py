@@ -1,0 +1,88 @@
+"""`emosh eval`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emosh_cli import options
+
+
+def evaluate(
+    subject: Annotated[
+        Path, typer.Argument(metavar="VIDEO|WORKSPACE", help="Video to judge, or a workspace.", show_default=False)
+    ],
+    truth: Annotated[
+        Path | None, typer.Argument(metavar="[VIDEO]", help="Video to compare with.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE.json", help="Write the report here too.", show_default=False),
+    ] = None,
+    motion: options.Motion = None,
+    config: options.Config = None,
+    overrides: options.Set = [],  # noqa: B006 (typer copies it)
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+):
+    """Compare two videos (PSNR, L1, SSIM), or judge a workspace's motion (reprojection error, jitter).
+
+    Example: emosh eval result.mp4 truth.mp4
+    """
+    from emosh_cli.console import Console, print_json
+    from emosh_core.config import load_settings
+    from emosh_core.metrics.evaluate import compare_videos, judge_motion
+    from emosh_core.settings import SECTIONS
+
+    if truth is not None:
+        settings = load_settings(SECTIONS, file=config, overrides=overrides, section="eval")
+        with Console(quiet=quiet).progress("eval") as progress:
+            report = compare_videos(subject, truth, settings["eval"], progress)
+    else:
+        report = _judge(subject, motion, judge_motion)
+    if out is not None:
+        _write(out, report)
+    print_json(report) if json else _show(report)
+
+
+def _judge(subject: Path, motion: Path | None, judge_motion) -> dict:
+    from emosh_core.artifacts import Motion
+    from emosh_core.errors import ConfigError
+    from emosh_core.line import Line
+    from emosh_core.workspace.artifact import read
+    from emosh_core.workspace.workspace import Workspace
+
+    if subject.is_file():
+        raise ConfigError("a second video is needed", found=str(subject), fix=f"emosh eval {subject} TRUTH.mp4")
+    artifact = Line(Workspace.open(subject)).driver(motion)
+    return {"artifact": str(artifact)} | judge_motion(read(artifact, Motion))
+
+
+def _write(out: Path, report: dict) -> None:
+    from emosh_cli.console import to_json
+    from emosh_core.durable import durable_file
+    from emosh_core.errors import ArtifactError
+
+    try:
+        with durable_file(out) as temporary:
+            temporary.write_text(to_json(report) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ArtifactError(f"cannot write {out}", found=str(error), fix="choose another place with -o") from error
+
+
+def _show(report: dict) -> None:
+    from emosh_cli.console import print_table
+    from emosh_core.metrics.evaluate import UNITS
+
+    if report["kind"] == "videos":
+        rows = [[name, value, UNITS[name]] for name, value in report["clip"].items()]
+        rows.append(["frames", report["frames"], "of " + " and ".join(map(str, report["frames_of_each"]))])
+    else:
+        rows = [
+            [f"reprojection error, {key}", value, "" if "diagonal" in key else "px"]
+            for key, value in report["reprojection_error"].items()
+        ]
+        rows.append(["jitter", report["jitter"], UNITS["jitter"]])
+        rows += [[f"{part} tracked", share, "of frames"] for part, share in report["tracked"].items()]
+        rows.append(["frames", report["frames"], ""])
+    print_table(["metric", "value", "unit"], rows)

@@ -1,0 +1,77 @@
+"""The command `emosh`: registers the commands; the one place where an error becomes an exit code."""
+
+import sys
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from emosh_cli import animate, doctor, init, inspect, render_cond, retarget, status, track, train
+from emosh_cli import eval as evaluation
+from emosh_core.errors import DeviceError, EmoshError
+
+INTERRUPTED = 130
+
+
+class EmoshGroup(TyperGroup):
+    """Turns errors that a user can act on into a message and an exit code; bugs keep their traceback."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except EmoshError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(error.exit_code) from None
+        except KeyboardInterrupt:
+            print("interrupted; resumable: run the same command again", file=sys.stderr)
+            raise SystemExit(INTERRUPTED) from None
+        except MemoryError as error:
+            print(
+                f"error: {DeviceError('out of memory', found=str(error), fix='close programs or use a smaller size')}",
+                file=sys.stderr,
+            )
+            raise SystemExit(DeviceError.exit_code) from None
+
+
+app = typer.Typer(
+    cls=EmoshGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+)
+
+for name, command in {
+    "track": track.track,
+    "retarget": retarget.retarget,
+    "render-cond": render_cond.render_cond,
+    "animate": animate.animate,
+    "train": train.train,
+    "eval": evaluation.evaluate,
+    "init": init.init,
+    "status": status.status,
+    "inspect": inspect.inspect,
+    "doctor": doctor.doctor,
+}.items():
+    app.command(name)(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"emosh {version('emosh')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+):
+    """Make the person in a still move like the person in a video.
+
+    Start with: emosh init ws && emosh track CLIP.mp4 -o ws && emosh animate ws --ref STILL.jpg
+    """
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,46 @@
+"""`emosh render-cond`."""
+
+from typing import Annotated
+
+import typer
+
+from emosh_cli import options
+
+
+def render_cond(
+    workspace: options.WorkspaceArgument = None,
+    reference: options.Reference = None,
+    own: Annotated[
+        bool, typer.Option("--self", help="The clip's own person, not a target (what training needs).")
+    ] = False,
+    motion: options.Motion = None,
+    workspace_option: options.WorkspaceOption = None,
+    config: options.Config = None,
+    overrides: options.Set = [],  # noqa: B006 (typer copies it)
+    device: options.Device = "auto",
+    force: options.Force = False,
+    dry_run: options.DryRun = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+):
+    """Draw the condition video: the body in canonical colours, face and hand keypoints on top.
+
+    Without --ref the newest target is drawn, or the clip's own person if there is no target.
+
+    Example: emosh render-cond ws --ref still.jpg
+    """
+    from emosh_cli.session import Session, find_workspace
+
+    session = Session(
+        find_workspace(workspace, workspace_option), "render", config=config, overrides=overrides, device=device,
+        force=force, dry_run=dry_run, json=json, quiet=quiet, verbose=verbose,
+    )  # fmt: skip
+    line = session.line
+    if reference:
+        source = line.retarget(line.take(line.driver(motion)), line.track(reference))
+    else:
+        source = line.newest_target(motion) if not own else None
+        source = source or line.take(line.driver(motion))
+        session.console.detail(f"drawing {source.stage} {source.name}")
+    session.complete(line.render(source))

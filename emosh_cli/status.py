@@ -1,0 +1,30 @@
+"""`emosh status`."""
+
+from emosh_cli import options
+
+
+def status(
+    workspace: options.WorkspaceArgument = None,
+    workspace_option: options.WorkspaceOption = None,
+    config: options.Config = None,
+    json: options.Json = False,
+):
+    """Show what a workspace holds, and what is stale and why.
+
+    Example: emosh status ws
+    """
+    from emosh_cli.console import print_json, print_table
+    from emosh_cli.session import Session, find_workspace
+    from emosh_core.runner import status as describe
+
+    session = Session(find_workspace(workspace, workspace_option), "track", config=config)
+    root = session.workspace.root
+    rows = describe(session.line)
+    runs = sorted(str(path.relative_to(root)) for path in (root / "runs").glob("*/checkpoints/*"))
+    if json:
+        print_json({"workspace": str(root), "artifacts": rows, "checkpoints": runs})
+        return
+    columns = ["stage", "name", "fingerprint", "frames", "seconds", "state", "why"]
+    print_table(columns, [[row[column] for column in columns] for row in rows])
+    for run in runs:
+        print(run)

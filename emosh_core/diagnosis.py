@@ -1,0 +1,110 @@
+"""What works on this machine: packages, devices, memory, codecs, models."""
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Literal
+
+EXTRAS = {
+    "diffusers": ("diffusion", "train and animate with a trained generator"),
+    "transformers": ("diffusion", "train and animate with a trained generator"),
+    "peft": ("diffusion", "train LoRA weights"),
+    "deepspeed": ("train", "train on several GPUs"),
+    "smplx": ("smplx", "compare with the SMPL-X package"),
+    "pytorch3d": ("pytorch3d", "compare with another rasteriser"),
+    "rtmlib": ("dwpose", "detect with DWPose"),
+    "gvhmr": ("gvhmr", "start the tracker from GVHMR"),
+}
+GIBIBYTE = 1 << 30
+ENOUGH_MEMORY = 4
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    what: str
+    state: Literal["ok", "absent", "broken"]
+    """`absent` is optional, `broken` is not."""
+    found: str
+    fix: str = ""
+
+
+def diagnose() -> Iterator[Check]:
+    """Look at everything; nothing is downloaded and nothing is changed."""
+    yield Check("python", "ok", platform.python_version())
+    yield _memory()
+    yield from _torch()
+    for package in ("numba", "zarr", "mediapipe", "cv2", "av"):
+        yield _importable(package)
+    yield _codec()
+    yield _body()
+    for package, (extra, use) in EXTRAS.items():
+        yield _optional(package, extra, use)
+
+
+def _memory() -> Check:
+    size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIBIBYTE
+    found = f"{size:.0f} GiB, {os.cpu_count()} cores"
+    if size < ENOUGH_MEMORY:
+        return Check("memory", "broken", found, f"use a machine with {ENOUGH_MEMORY} GiB or more")
+    return Check("memory", "ok", found)
+
+
+def _torch() -> Iterator[Check]:
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        yield Check("torch", "broken", str(error), "pip install --force-reinstall torch")
+        return
+    yield Check("torch", "ok", torch.__version__)
+    if not torch.cuda.is_available():
+        yield Check(
+            "cuda", "absent", "torch sees no CUDA device", "optional; install a CUDA build of torch and a driver"
+        )
+        return
+    for i in range(torch.cuda.device_count()):
+        about = torch.cuda.get_device_properties(i)
+        yield Check(f"cuda:{i}", "ok", f"{about.name}, {about.total_memory / GIBIBYTE:.0f} GiB")
+
+
+def _importable(package: str) -> Check:
+    try:
+        module = importlib.import_module(package)
+    except (ImportError, OSError) as error:
+        fix = "bash scripts/system_packages.sh" if ".so" in str(error) else f"pip install --force-reinstall {package}"
+        return Check(package, "broken", str(error), fix)
+    return Check(package, "ok", getattr(module, "__version__", ""))
+
+
+def _codec() -> Check:
+    import av
+
+    if "libx264" in av.codecs_available:
+        return Check("codec H.264", "ok", "libx264")
+    return Check("codec H.264", "broken", "PyAV without libx264", "pip install --force-reinstall av")
+
+
+def _body() -> Check:
+    from emosh_core.errors import AssetError
+
+    try:
+        from emosh_core.body.assets import load_body
+
+        body = load_body()
+    except AssetError as error:
+        return Check("body model", "broken", str(error.found), error.fix)
+    size = files("emosh_core").joinpath("assets", "ehm_embedded.npz")
+    return Check(
+        "body model", "ok", f"{body.name}, {len(body.template)} vertices, {os.path.getsize(str(size)) / 1e6:.1f} MB"
+    )
+
+
+def _optional(package: str, extra: str, use: str) -> Check:
+    if importlib.util.find_spec(package) is None:
+        return Check(package, "absent", f"needed to {use}", f'pip install "emosh[{extra}]"')
+    return Check(package, "ok", importlib.metadata.version(package))
