@@ -35,14 +35,19 @@ def fill(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
         (H, W, C) float32.
     """
     weight = weight.astype(np.float32)[..., None]
+    if not weight.any():
+        return np.broadcast_to(image.mean((0, 1)), image.shape).astype(np.float32)
+    return _fill(image, weight)
+
+
+def _fill(image: np.ndarray, weight: np.ndarray) -> np.ndarray:
     height, width = weight.shape[:2]
     if min(height, width) <= COARSEST or float(weight.min()) == 1:
-        total = float(weight.sum())
-        mean = (image * weight).sum((0, 1)) / total if total else image.mean((0, 1))
+        mean = (image * weight).sum((0, 1)) / weight.sum()
         return image * weight + mean * (1 - weight)
     half = ((width + 1) // 2, (height + 1) // 2)
     coarse_weight = cv2.resize(weight, half, interpolation=cv2.INTER_AREA)[..., None]
     coarse = cv2.resize(image * weight, half, interpolation=cv2.INTER_AREA) / np.maximum(coarse_weight, 1e-6)
-    below = fill(coarse, np.minimum(coarse_weight[..., 0] * 2, 1))
+    below = _fill(coarse, np.minimum(coarse_weight * 2, 1))
     smooth = cv2.GaussianBlur(cv2.resize(below, (width, height), interpolation=cv2.INTER_LINEAR), (0, 0), 1.0)
     return image * weight + smooth * (1 - weight)

@@ -129,7 +129,7 @@ def _guess(sight: Sight, body: EhmModel) -> np.ndarray:
     known, colors = np.zeros(len(place), bool), np.zeros((len(place), 3), np.float32)
     for rows in (mirror, own):
         color, weight = sight.observe(np.repeat(rows[:, None], 3, 1), np.full((len(rows), 3), 1 / 3, np.float32))
-        good = weight[:, 0] > 0.5
+        good = weight[:, 0] > 0.2
         known, colors = known | good, np.where(good[:, None], color, colors)
     head = body.head_mask.numpy() > 0.5
     if not known.any():
@@ -153,5 +153,5 @@ def _color_unseen_hands(body: EhmModel, colors: np.ndarray, known: np.ndarray, h
     """Give hands of which nothing was seen the colour of the face, not that of the sleeves, in place."""
     parts = [body.part_names.index(f"hand.{side}") for side in "LR"]
     hands = body.faces[torch.isin(body.face_part, torch.tensor(parts))].unique().numpy()
-    if known[hands].mean() < 0.1 and (known & head).any():
+    if known[hands].mean() < 0.03 and (known & head).any():
         colors[hands] = np.median(colors[known & head], axis=0)

@@ -1,0 +1,59 @@
+"""The texture holds what the picture shows and something sensible elsewhere."""
+
+import numpy as np
+import pytest
+import torch
+
+from emosh_core.body.pose import pose_from_motion
+from emosh_core.geometry.camera import to_camera
+from emosh_core.render.texture import SIDE, fit_texture, mirrored_verts, see, texture_pixels
+
+
+@pytest.fixture(scope="module")
+def front(make_motion, body):
+    """The body from the front, its left half red in the picture and its right half green."""
+    motion = make_motion(1, size=(200, 300))
+    image = np.zeros((300, 200, 3), np.uint8)
+    image[:, 100:], image[:, :100] = (220, 40, 40), (40, 200, 40)
+    verts = body.with_shape_of(motion.shape).with_pose(pose_from_motion(motion)).verts
+    return motion, image, to_camera(verts, torch.as_tensor(motion.w2c))[0]
+
+
+def texel_of(body, texture, verts):
+    rows = np.isin(body.faces.numpy(), verts)
+    places = texture_pixels(body)[body.face_uv.numpy()[rows]]
+    column, row = np.clip(places, 0, SIDE - 1).astype(int).T
+    return texture[row, column]
+
+
+def test_seen_texels_have_the_colour_of_the_picture_and_hidden_ones_are_not_black(front, body):
+    motion, image, verts = front
+    texture = fit_texture(see(image, None, verts, body, motion.K), body)
+    assert texture.shape == (SIDE, SIDE, 3) and np.isfinite(texture).all()
+    t_pose = body.template.numpy()
+    chest = np.nonzero(
+        (np.abs(t_pose[:, 0] - 0.08) < 0.02) & (np.abs(t_pose[:, 1] - 0.25) < 0.05) & (t_pose[:, 2] > 0.05)
+    )[0]
+    back = np.nonzero(
+        (np.abs(t_pose[:, 0] - 0.08) < 0.02) & (np.abs(t_pose[:, 1] - 0.25) < 0.05) & (t_pose[:, 2] < -0.02)
+    )[0]
+    assert len(chest) and len(back)
+    np.testing.assert_allclose(np.median(texel_of(body, texture, chest), 0), [220, 40, 40], atol=6)
+    assert texel_of(body, texture, back).mean(1).min() > 50
+
+
+def test_half_that_the_picture_hides_is_mirrored(front, body):
+    motion, image, verts = front
+    mask = np.zeros(image.shape[:2], bool)
+    mask[:, 100:] = True  # only the left half of the body is the person's
+    texture = fit_texture(see(image, mask, verts, body, motion.K), body)
+    t_pose = body.template.numpy()
+    right = np.nonzero(
+        (np.abs(t_pose[:, 0] + 0.08) < 0.02) & (np.abs(t_pose[:, 1] - 0.25) < 0.05) & (t_pose[:, 2] > 0.05)
+    )[0]
+    np.testing.assert_allclose(np.median(texel_of(body, texture, right), 0), [220, 40, 40], atol=6)
+
+
+def test_mirror_swaps_left_and_right(body):
+    mirror, verts = mirrored_verts(body), body.template.numpy()
+    assert np.linalg.norm(verts[mirror] * [-1, 1, 1] - verts, axis=1).max() < 0.006
