@@ -26,12 +26,13 @@ sys.path[:0] = [str(ROOT.parent), str(ROOT / "body_build")]
 import embedding  # noqa: E402
 import landmarks  # noqa: E402
 import observe  # noqa: E402
+import observe_limbs  # noqa: E402
 from identity import head_mask, split_identity, whitened_basis  # noqa: E402
 from skeleton import joint_regressor, merge_weights, rest_rotations  # noqa: E402
 from source import PARTS, Source, load_source, sample_coefficients  # noqa: E402
 
 from emosh_core.body.assets import SCHEMA, read_body  # noqa: E402
-from emosh_core.body.joints import HEAD, JOINT_NAMES  # noqa: E402
+from emosh_core.body.joints import EYES, HEAD, JAW, JOINT_NAMES  # noqa: E402
 
 SAMPLES, SEED = 3000, 0
 BODY_SIZE, HEAD_SIZE = 32, 64
@@ -49,6 +50,10 @@ def build_model(source: Source) -> dict[str, np.ndarray]:
     template = source.verts - joints[0] + np.tensordot(mean, dirs, 1)
     mean_joints = joints - joints[0] + np.tensordot(mean, joint_dirs - joint_dirs[:, :1], 1)
     mask = head_mask(weights)
+    # Where the head's shape must not reach, its small joints (whose places depend on that shape) must not either.
+    face_joints = [JAW, *EYES]
+    weights[:, HEAD] += np.where(mask == 0, weights[:, face_joints].sum(1), 0)
+    weights[:, face_joints] *= (mask > 0)[:, None]
     (body, head), (joint_body, joint_head) = split_identity(dirs, joint_dirs - joint_dirs[:, :1], mask)
     on_body, on_head = mask < 1, mask > 0
     body_basis = whitened_basis(coefficients, body[:, on_body], joint_body, BODY_SIZE)
@@ -110,13 +115,21 @@ def neutral_rest(model: dict[str, np.ndarray]) -> np.ndarray:
     return rest_rotations(body.joints, tips)
 
 
-def with_landmarks(model: dict[str, np.ndarray], face: np.ndarray, joint_offsets: dict) -> dict[str, np.ndarray]:
-    """Add the 553 landmarks, given where the 478 of the face lie on the mean face (478, 3) [m]."""
+def with_landmarks(model: dict[str, np.ndarray], face: np.ndarray, offsets: np.ndarray) -> dict[str, np.ndarray]:
+    """Add the 553 landmarks.
+
+    Args:
+        model: the model without them.
+        face: (478, 3) where the face landmarks lie on the mean face [m].
+        offsets: (75, 3) from our body and hand joints to where MediaPipe sees them [m], on the mean body at rest.
+    """
     body = landmark_body(model)
-    parts = [landmarks.body_landmarks(body, face, joint_offsets)]
-    parts += [landmarks.hand_landmarks(body, side) for side in ("left", "right")]
-    parts.append(landmarks.face_landmarks(body, face))
-    everything = embedding.stack(parts)
+    everything = embedding.stack([
+        landmarks.body_landmarks(body, face, offsets[:33]),
+        landmarks.hand_landmarks(body, "left", offsets[33:54]),
+        landmarks.hand_landmarks(body, "right", offsets[54:]),
+        landmarks.face_landmarks(body, face),
+    ])  # fmt: skip
     return model | {"lmk_verts": everything.verts, "lmk_weights": everything.weights}
 
 
@@ -130,12 +143,21 @@ def main() -> None:
         np.savez(cache, **build_model(load_source()))
     model = dict(np.load(cache))
     model["rest_rot"] = neutral_rest(model)
-    first = np.repeat(model["joints"][None, HEAD] + [[0, 0, 0.1]], 478, 0)
-    write(arguments.work / "first.npz", with_landmarks(model, first, {}))
-    body = read_body((arguments.work / "first.npz").read_bytes(), "first", torch.device("cpu"), torch.float32)
-    face, spread = observe.face_points(observe.Stage(body, arguments.skins, SEED))
+    face, offsets = np.repeat(model["joints"][None, HEAD] + [[0, 0, 0.1]], 478, 0), np.zeros((75, 3))
+
+    def stage() -> observe.Stage:
+        draft = arguments.work / "draft.npz"
+        write(draft, with_landmarks(model, face, offsets))
+        body = read_body(draft.read_bytes(), "draft", torch.device("cpu"), torch.float32)
+        return observe.Stage(body, arguments.skins, SEED)
+
+    face, spread = observe.face_points(stage())
     print(f"face landmarks: spread median {np.median(spread) * 1000:.2f} mm, largest {spread.max() * 1000:.1f} mm")
-    write(OUTPUT, with_landmarks(model, face, {}))
+    for _ in range(2):  # the second round corrects what the first one's linearisation left
+        offsets = offsets + observe_limbs.offsets(stage())
+    observe_limbs.offsets(stage())
+    observe.report_expressions(stage())
+    write(OUTPUT, with_landmarks(model, face, offsets))
 
 
 if __name__ == "__main__":

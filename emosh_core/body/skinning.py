@@ -1,5 +1,7 @@
 """Forward kinematics and linear blend skinning, plain differentiable torch."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
@@ -32,7 +34,7 @@ def forward_kinematics(rotmats: Tensor, bones: Tensor, root: Tensor) -> tuple[Te
     """
     bones = bones.expand(*rotmats.shape[:-2], 3)[..., None]
     turned, placed = [rotmats[..., :1, :, :]], [root[..., None, :]]
-    for above, level in zip(_LEVELS, _LEVELS[1:], strict=False):
+    for above, level in pairwise(_LEVELS):
         parents = [above.index(PARENTS[joint]) for joint in level]
         parent_turn = turned[-1][..., parents, :, :]
         turned.append(parent_turn @ rotmats[..., level, :, :])

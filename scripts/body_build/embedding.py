@@ -23,14 +23,6 @@ def stack(parts: list[Embedding]) -> Embedding:
     return Embedding(np.concatenate([p.verts for p in parts]), np.concatenate([p.weights for p in parts]))
 
 
-def on_vertices(ids) -> Embedding:
-    """Embed landmarks exactly at vertices."""
-    ids = np.asarray(ids)
-    weights = np.zeros((len(ids), 6))
-    weights[:, 0] = 1
-    return Embedding(np.repeat(ids[:, None], 6, 1).astype(np.int32), weights)
-
-
 def on_surface(points: np.ndarray, verts: np.ndarray, faces: np.ndarray) -> Embedding:
     """Embed points (N, 3) at the nearest place of the surface."""
     neighbours = cKDTree(verts[faces].mean(1)).query(points, k=min(40, len(faces)))[1]

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 import embedding
+import numpy as np
 from embedding import Embedding
+
 from emosh_core.body.joints import JOINT_NAMES
 
 HAND_ORDER = ("thumb", "index", "middle", "ring", "pinky")
@@ -48,49 +48,55 @@ def palm_normal(body: Body, side: str) -> np.ndarray:
     return np.cross(body.joint(f"{side}_index1") - wrist, body.joint(f"{side}_pinky1") - wrist)
 
 
-def hand_landmarks(body: Body, side: str) -> Embedding:
-    """Embed MediaPipe's 21 hand landmarks: wrist, then four per finger from base to tip."""
+def hand_landmarks(body: Body, side: str, offsets: np.ndarray) -> Embedding:
+    """Embed MediaPipe's 21 hand landmarks: wrist, then four per finger from base to tip.
+
+    Args:
+        body: the mean rest body.
+        side: "left" or "right".
+        offsets: (21, 3) from our joint or finger tip to the place that MediaPipe means [m].
+    """
     tips = finger_tips(body)
-    normal = palm_normal(body, side)
-    wrist = embedding.inside(body.joint(f"{side}_wrist")[None], normal[None], body.verts, body.outer_faces)
-    parts = [wrist]
-    for finger in HAND_ORDER:
-        names = [f"{side}_{finger}{k}" for k in (1, 2, 3)]
-        points = np.stack([body.joint(name) for name in names])
-        parts.append(embedding.inside(points, np.repeat(normal[None], 3, 0), body.verts, body.outer_faces))
-        parts.append(embedding.on_vertices([tips[names[-1]]]))
+    normal = palm_normal(body, side)[None]
+    names = [f"{side}_wrist"] + [f"{side}_{finger}{k}" for finger in HAND_ORDER for k in (1, 2, 3, "_tip")]
+    parts = []
+    for name, offset in zip(names, offsets, strict=True):
+        if name.endswith("tip"):
+            point = body.verts[tips[name.replace("_tip", "3")]] + offset
+            parts.append(embedding.on_surface(point[None], body.verts, body.outer_faces))
+        else:
+            parts.append(embedding.inside(body.joint(name)[None] + offset, normal, body.verts, body.outer_faces))
     return embedding.stack(parts)
 
 
-def body_landmarks(body: Body, face: np.ndarray, joint_offsets: dict[str, np.ndarray]) -> Embedding:
+def body_landmarks(body: Body, face: np.ndarray, offsets: np.ndarray) -> Embedding:
     """Embed MediaPipe Pose's 33 landmarks.
 
     Args:
         body: the mean rest body.
         face: (478, 3) the face landmarks' positions [m], for eyes, nose and mouth.
-        joint_offsets: what to add to a limb joint [m] so that it lies where MediaPipe sees it, by joint name.
+        offsets: (33, 3) from our joint or surface point to the place that MediaPipe means [m].
     """
-    surface = lambda points: embedding.on_surface(np.asarray(points), body.verts, body.outer_faces)  # noqa: E731
     # In MediaPipe's mesh the subject's left eye is at 263 (outer) .. 362 (inner), the right one at 33 .. 133.
-    eyes = [face[362], (face[362] + face[263]) / 2, face[263], face[133], (face[133] + face[33]) / 2, face[33]]
-    parts = [surface([face[1], *eyes])]
-    parts.append(surface([ear_point(body, 1.0), ear_point(body, -1.0)]))
-    parts.append(surface([face[291], face[61]]))
-    forward = np.array([0.0, 0.0, 1.0])
-
-    def limbs(names, direction=forward):
-        points = np.stack([body.joint(name) + joint_offsets.get(name, 0) for name in names])
-        return embedding.inside(points, np.broadcast_to(direction, points.shape), body.verts, body.outer_faces)
-
-    both = ("left", "right")
-    for joint in ("shoulder", "elbow", "wrist"):
-        parts.append(limbs([f"{side}_{joint}" for side in both]))
-    for joint in ("pinky1", "index1", "thumb2"):
-        parts.append(embedding.stack([limbs([f"{side}_{joint}"], palm_normal(body, side)) for side in both]))
-    for joint in ("hip", "knee", "ankle"):
-        parts.append(limbs([f"{side}_{joint}" for side in both]))
-    parts.append(embedding.on_vertices([body.extreme(f"{side}_ankle", np.array([0, -0.5, -1.0])) for side in both]))
-    parts.append(embedding.on_vertices([body.extreme(f"{side}_foot", forward) for side in both]))
+    surface = [face[1], face[362], face[473], face[263], face[133], face[468], face[33],
+               ear_point(body, 1.0), ear_point(body, -1.0), face[291], face[61]]  # fmt: skip
+    surface = np.array(surface) + offsets[:11]
+    skin = np.concatenate([body.outer_faces, *body.eye_faces.values()])
+    parts = [embedding.on_surface(surface, body.verts, skin)]
+    limbs = ("shoulder", "elbow", "wrist", "pinky1", "index1", "thumb2", "hip", "knee", "ankle")
+    row = 11
+    for joint in limbs:
+        for side in ("left", "right"):
+            direction = palm_normal(body, side) if joint[-1].isdigit() else np.array([0.0, 0.0, 1.0])
+            point = body.joint(f"{side}_{joint}") + offsets[row]
+            parts.append(embedding.inside(point[None], direction[None], body.verts, body.outer_faces))
+            row += 1
+    ends = [("ankle", np.array([0, -0.5, -1.0])), ("foot", np.array([0, 0, 1.0]))]  # heel, tip of the toes
+    for joint, direction in ends:
+        for side in ("left", "right"):
+            point = body.verts[body.extreme(f"{side}_{joint}", direction)] + offsets[row]
+            parts.append(embedding.on_surface(point[None], body.verts, body.outer_faces))
+            row += 1
     return embedding.stack(parts)
 
 

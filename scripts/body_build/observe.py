@@ -1,6 +1,6 @@
 """Ask MediaPipe where its landmarks lie on renderings of our body, whose surface is known in every pixel."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import mediapipe
@@ -8,11 +8,11 @@ import numpy as np
 import PIL.Image
 import roma
 import torch
+from render import Picture, Skin, draw
 from scipy.optimize import linear_sum_assignment
 
 from emosh_core.body import EhmModel, Pose, zero_pose
 from emosh_core.body.joints import EYES, HEAD
-from render import Picture, Skin, draw
 
 FACE_RENDERS, SIZE = 90, 1024
 
@@ -25,6 +25,7 @@ class View:
     verts: np.ndarray  # (V, 3) world [m]
     joints: np.ndarray  # (55, 3)
     landmarks: np.ndarray  # (553, 3)
+    turns: np.ndarray  # (553, 3, 3) how the surroundings of each landmark are turned away from rest
     eye: np.ndarray  # (3,) where the camera stands; it looks along −z
     focal: float
 
@@ -63,11 +64,14 @@ class Stage:
         posed = shaped.with_pose(pose)
         verts, joints = posed.verts[0].double().numpy(), posed.joints[0].double().numpy()
         eye = joints[aim] + [0, 0, distance]
-        blank = View(None, verts, joints, posed.landmarks()[0].double().numpy(), eye, focal)
+        turned = (posed.rotmats[0] @ body.rest_rot).double().numpy()
+        turns = np.einsum("nk,nkj,jxy->nxy", body.landmark_weights.numpy(),
+                          body.lbs_weights.numpy()[body.landmark_verts.numpy()], turned)
+        blank = View(None, verts, joints, posed.landmarks()[0].double().numpy(), turns, eye, focal)
         light = np.array([rng.uniform(-1, 1), rng.uniform(0, 1), 1.0])
         picture = draw(verts, body.faces.numpy(), self.skin(shaped.rest_verts.numpy(), shaped.rest_joints.numpy()),
                        blank.pixels(verts), SIZE, light, rng.uniform(0.2, 0.8, 3))
-        return View(picture, verts, joints, blank.landmarks, eye, focal)
+        return replace(blank, picture=picture)
 
     def bust(self, expression: dict[str, float], yaw: float, pitch: float) -> View:
         """Draw a random person's head."""
@@ -128,3 +132,23 @@ def mirror_average(points: np.ndarray) -> np.ndarray:
     partner = linear_sum_assignment(cost**2)[1]
     print(f"mirror residual: median {np.median(cost[np.arange(len(points)), partner]) * 1000:.2f} mm")
     return (points + reflected[partner]) / 2
+
+
+def report_expressions(stage: Stage) -> None:
+    """Print how far MediaPipe's landmarks lie from ours on faces with an expression."""
+    expressions = [{}, {"jawOpen": 0.6}, {"mouthSmileLeft": 1, "mouthSmileRight": 1}, {"mouthPucker": 1},
+                   {"eyeBlinkLeft": 1, "eyeBlinkRight": 1}, {"browInnerUp": 1, "jawOpen": 0.3}]  # fmt: skip
+    lips, lids = [0, 17, 61, 291, 13, 14, 78, 308], [159, 145, 386, 374, 33, 133, 362, 263]
+    with mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True, refine_landmarks=True) as mesh:
+        for expression in expressions:
+            errors = []
+            for _ in range(6):
+                view = stage.bust(expression, stage.rng.uniform(-0.3, 0.3), stage.rng.uniform(-0.1, 0.1))
+                found = detect_face(mesh, view.picture)
+                if found is not None:
+                    projected = view.pixels(view.landmarks[75:])
+                    gap = np.linalg.norm(found - projected[:, :2], axis=1) * projected[:, 2] / view.focal * 1000
+                    errors.append([np.median(gap), np.median(gap[lips]), np.median(gap[lids])])
+            whole, lip, lid = np.mean(errors, 0) if errors else (np.nan,) * 3
+            print(f"{expression or 'neutral'}: all {whole:.1f} mm, lips {lip:.1f} mm, lids {lid:.1f} mm "
+                  f"({len(errors)} of 6 found)")

@@ -41,7 +41,7 @@ def joint_regressor(bone_names: list[str]) -> np.ndarray:
             # MakeHuman's root lies in the crotch; SMPL-X's pelvis between the hips and the first vertebra.
             parts = {"upperleg01.L": 0.275, "upperleg01.R": 0.275, "spine03": 0.45}
         elif name.endswith("foot"):
-            parts = {bone: 0.2 for bone in bones}
+            parts = dict.fromkeys(bones, 0.2)
         else:
             parts = {bones[0]: 1.0}
         for bone, weight in parts.items():

@@ -110,12 +110,12 @@ def sample_coefficients(source: Source, count: int, seed: int) -> np.ndarray:
 
 
 def _local_changes(labels: list[str], count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw local changes (count, L): standard deviation 0.3, left and right almost alike."""
+    """Draw local changes (count, L): standard deviation 0.2, left and right almost alike."""
     changes = np.empty((count, len(labels)))
     shared: dict[str, np.ndarray] = {}
     for i, label in enumerate(labels):
         name = label[2:] if label[:2] in ("l-", "r-") else label
         if name not in shared:
             shared[name] = rng.normal(size=count)
-        changes[:, i] = 0.3 * (0.98 * shared[name] + 0.2 * rng.normal(size=count))
+        changes[:, i] = 0.2 * (0.98 * shared[name] + 0.2 * rng.normal(size=count))
     return changes.clip(-1, 1)
