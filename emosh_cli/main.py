@@ -1,7 +1,12 @@
 """The command `emosh`: registers the commands; the one place where an error becomes an exit code."""
 
+import os
 import sys
 from typing import Annotated
+
+# Before torch loads: idle OpenMP threads sleep instead of spinning. Alone on a machine it costs nothing;
+# beside another busy process the tracker's many small operations run several times faster.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import typer
 from typer.core import TyperGroup

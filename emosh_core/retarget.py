@@ -1,25 +1,18 @@
 """Retarget: the driver's motion, face and camera on the reference's shape."""
 
-from dataclasses import dataclass, fields, replace
-from typing import Literal
+from dataclasses import fields, replace
 
 import numpy as np
 import torch
 
 from emosh_core.artifacts import Motion, Target
-from emosh_core.body.ehm import EhmModel, pose_from_motion
+from emosh_core.body.ehm import EhmModel
+from emosh_core.body.pose import pose_from_motion
 from emosh_core.errors import ArtifactError
 from emosh_core.geometry.camera import to_camera
+from emosh_core.settings import RetargetConfig
 
 EYES = slice(23, 25)  # joints whose mean is the point of the face that keeps its image row
-
-
-@dataclass(frozen=True)
-class RetargetConfig:
-    """Settings of `retarget`."""
-
-    anchor: Literal["face", "none"] = "face"
-    """What one vertical offset for the whole clip keeps in its image row; "none" leaves the pelvis where it was."""
 
 
 def retarget(motion: Motion, reference: Motion, body: EhmModel, config: RetargetConfig) -> Target:
@@ -44,7 +37,6 @@ def retarget(motion: Motion, reference: Motion, body: EhmModel, config: Retarget
             fix="track both with the same model: `emosh track … --force`",
         )
     pose = pose_from_motion(motion)
-    # Where the pelvis of a shape lies before translation: the posed pelvis minus transl.
     small = body.for_landmarks()
     driver = small.with_shape_of(motion.shape).with_pose(pose).joints
     target = small.with_shape_of(reference.shape).with_pose(pose).joints

@@ -12,7 +12,8 @@ from torch import Tensor
 # Expected detector error of one point [m at the body's depth], and how many independent
 # observations a part's many correlated points are worth.
 SIGMA = {"body": 0.025, "left_hand": 0.012, "right_hand": 0.012, "face": 0.006}
-EFFECTIVE_POINTS = {"body": 33.0, "left_hand": 12.0, "right_hand": 12.0, "face": 60.0}
+PIXEL_NOISE = 1.5  # [px] what no detector gets below, whatever the size of the person
+EFFECTIVE_POINTS = {"body": 33.0, "left_hand": 12.0, "right_hand": 12.0, "face": 40.0}
 OUTLIER = 4.0  # residuals beyond this many sigmas lose their pull
 REACH = 20.0  # times wider at the beginning of an optimisation, when everything is far off
 
@@ -25,7 +26,7 @@ def robust(squared: Tensor, reach: float = 1.0) -> Tensor:
 def keypoint_loss(
     projected: Tensor, observed: Tensor, weight: Tensor, pixels_per_metre: Tensor, sigma: Tensor, reach: float = 1.0
 ) -> Tensor:
-    """L_kpt = mean_t Σ_n w ρ(|π(X) − x|² / σ²).
+    """L_kpt = mean_t Σ_n w ρ(|π(X) − x|² / σ²), σ² = (σ_n · pixels_per_metre)² + PIXEL_NOISE².
 
     Args:
         projected, observed: (T, N, 2) px.
@@ -34,8 +35,9 @@ def keypoint_loss(
         sigma: (N,) m.
         reach: widens ρ, see `robust`.
     """
-    residual = (projected - observed) / (pixels_per_metre[:, None, None] * sigma[:, None])
-    return (weight * robust(residual.square().sum(-1), reach)).sum(-1).mean()
+    variance = (pixels_per_metre[:, None] * sigma).square() + PIXEL_NOISE**2
+    squared = (projected - observed).square().sum(-1) / variance
+    return (weight * robust(squared, reach)).sum(-1).mean()
 
 
 def depth_loss(points_cam: Tensor, origin: int, depth: Tensor, weight: Tensor, pixels_per_metre: Tensor) -> Tensor:

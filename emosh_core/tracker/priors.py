@@ -15,7 +15,7 @@ BODY_JOINTS = (
 # Spread [rad] of the prior around its mean, per joint; left and right share one entry.
 _SPREAD = {
     "hip": 0.6, "spine1": 0.15, "spine2": 0.12, "spine3": 0.12, "knee": 0.7, "ankle": 0.3, "foot": 0.12,
-    "neck": 0.3, "head": 0.3, "collar": 0.12, "shoulder": 1.0, "elbow": 1.0, "wrist": 0.4,
+    "neck": 0.3, "head": 0.3, "collar": 0.12, "shoulder": 1.6, "elbow": 1.0, "wrist": 0.4,
 }  # fmt: skip
 # Lower and upper limits [rad] about x, y, z for the left side (mirrored for the right: y and z change sign).
 _LIMITS = {
@@ -24,7 +24,7 @@ _LIMITS = {
     "spine1": ((-0.3, -0.4, -0.3), (0.8, 0.4, 0.3)), "spine2": ((-0.2, -0.4, -0.3), (0.5, 0.4, 0.3)),
     "spine3": ((-0.2, -0.4, -0.3), (0.5, 0.4, 0.3)), "neck": ((-0.6, -0.8, -0.5), (0.6, 0.8, 0.5)),
     "head": ((-0.6, -0.7, -0.5), (0.6, 0.7, 0.5)), "collar": ((-0.2, -0.3, -0.2), (0.2, 0.3, 0.4)),
-    "shoulder": ((-1.6, -2.0, -1.8), (1.6, 1.0, 1.6)), "elbow": ((-1.6, -2.6, -0.2), (1.6, 0.05, 0.2)),
+    "shoulder": ((-2.2, -2.6, -2.0), (2.2, 1.6, 2.0)), "elbow": ((-1.6, -2.6, -0.2), (1.6, 0.05, 0.2)),
     "wrist": ((-0.6, -0.6, -1.3), (0.6, 0.6, 1.3)),
 }  # fmt: skip
 ARMS_DOWN = 1.15  # [rad] from T-pose; where an arm that nobody sees is assumed to hang

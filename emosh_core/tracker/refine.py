@@ -131,12 +131,12 @@ def objective(p: Parameters, seen: Observations, body: EhmModel, weights, pixels
         for s in map(keypoint_slice, ("left_hand", "right_hand"))
     )
     smooth = (
-        losses.smoothness_loss(posed.joints[:, :25], 0.012, seen.rate)
-        + losses.smoothness_loss(p.left_hand_pose, 0.12, seen.rate)
-        + losses.smoothness_loss(p.right_hand_pose, 0.12, seen.rate)
+        losses.smoothness_loss(posed.joints[:, :25], 0.03, seen.rate)
+        + losses.smoothness_loss(p.left_hand_pose, 0.2, seen.rate)
+        + losses.smoothness_loss(p.right_hand_pose, 0.2, seen.rate)
         + losses.smoothness_loss(p.expression[..., None], 0.08, seen.rate)
         + losses.smoothness_loss(p.eye_pose, 0.08, seen.rate)
-        + losses.smoothness_loss(p.rotmats()[:, :22].flatten(-2), 0.12, seen.rate)
+        + losses.smoothness_loss(p.rotmats()[:, :22].flatten(-2), 0.3, seen.rate)
     )
     total = weights["kpt"] * keypoints + weights["3d"] * (directions + relief) + weights["smooth"] * smooth
     total = total + weights["reg"] * _plausible(p)

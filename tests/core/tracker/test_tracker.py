@@ -154,7 +154,7 @@ def test_gates(planted):
 def test_keypoint_loss_by_hand():
     projected, observed = torch.tensor([[[10.0, 0.0]]]), torch.tensor([[[0.0, 0.0]]])
     args = torch.ones(1, 1), torch.tensor([100.0]), torch.tensor([0.05])
-    r2 = (10 / (100 * 0.05)) ** 2
+    r2 = 10**2 / ((100 * 0.05) ** 2 + losses.PIXEL_NOISE**2)
     want = r2 / (1 + r2 / losses.OUTLIER**2)
     assert losses.keypoint_loss(projected, observed, *args).item() == pytest.approx(want)
     assert losses.keypoint_loss(projected, observed, 0 * args[0], *args[1:]).item() == 0
