@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import torch
 from emosh_kernels.rasterize import rasterize
+from torch import Tensor
 
 from emosh_core.artifacts import Motion
 from emosh_core.body.ehm import EhmModel
@@ -24,19 +25,9 @@ GROW = 0.02
 """Share of the picture's height by which the person's outline is widened before it is removed."""
 GRAIN = 1.5
 """Standard deviation of the noise on filled background [0..255]: without it the fill looks like fog."""
+NEAR = 0.05
+"""A body that comes nearer to the camera plane than this [m] may touch the whole picture."""
 PELVIS = 0
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """A picture drawn from a mesh, with its distance to the camera."""
-
-    color: np.ndarray
-    """(H, W, 3) float32."""
-    alpha: np.ndarray
-    """(H, W, 1) float32 in [0, 1]."""
-    depth: np.ndarray
-    """(H, W) [m]."""
 
 
 class PreviewGenerator:
@@ -71,47 +62,53 @@ class PreviewGenerator:
         """Draw these frames; `seed` and `state` change nothing."""
         frames = np.empty((len(indices), self.size[1], self.size[0], 3), np.float32)
         for view in views(self.target, self.body, indices):
-            for layers, t in zip(self._layers(view), range(view.frames.start, view.frames.stop), strict=True):
-                frames[t] = self._compose(layers)
+            sheet = None if self.fringe is None else self.fringe.move(view)
+            for i, t in enumerate(range(view.frames.start, view.frames.stop)):
+                frames[t] = self._frame(view.verts_cam[i : i + 1], None if sheet is None else sheet[i : i + 1])
         return Chunk(frames=frames)
 
-    def _layers(self, view: View):
-        """Yield the layers of each frame: the body and, if there is one, the fringe."""
-        meshes = [(view.verts_cam, self.body.faces, self.texture, self.texture_pixels, self.body.face_uv.numpy())]
-        if self.fringe is not None:
-            verts = self.fringe.move(view)
-            faces = self.fringe.faces
-            meshes.append((verts, faces, self.fringe.picture, self.fringe.pixels, faces.numpy()))
-        width, height = (side * OVERSAMPLE for side in self.size)
-        K = torch.as_tensor(fit_intrinsics(self.K, self.size, (width, height)))
-        drawn = [rasterize(verts, faces, K, (height, width)) for verts, faces, *_ in meshes]
-        for i in range(len(view.verts_cam)):
-            yield [
-                _draw(fragments, i, picture, pixels, face_pixels)
-                for fragments, (_, _, picture, pixels, face_pixels) in zip(drawn, meshes, strict=True)
-            ]
+    def _frame(self, verts: Tensor, sheet: Tensor | None) -> np.ndarray:
+        """Draw the body (1, V, 3) and the fringe (1, N, 3) over the background; (H, W, 3) in [0, 1]."""
+        frame = self.background.copy()
+        box = _bounds([mesh[0].numpy() for mesh in (verts, sheet) if mesh is not None], self.K, self.size)
+        if box is None:
+            return frame / 255
+        person = self._person(verts, sheet, box)
+        part = frame[box[1] : box[3], box[0] : box[2]]
+        part *= 1 - person[..., 3:]
+        part += person[..., :3]
+        return (frame / 255).clip(0, 1)
 
-    def _compose(self, layers: list[_Layer]) -> np.ndarray:
-        """Lay the body and what is nearer or farther of the fringe over the background; (H, W, 3) in [0, 1]."""
-        body = layers[0]
-        color, alpha = body.color * body.alpha, body.alpha
-        for layer in layers[1:]:
-            before = (layer.depth < body.depth)[..., None]
-            share = layer.alpha * np.where(before, 1, 1 - alpha)
-            color = color * np.where(before, 1 - layer.alpha, 1) + layer.color * share
-            alpha = np.where(before, layer.alpha + alpha * (1 - layer.alpha), alpha + share)
-        small = cv2.resize(np.concatenate([color, alpha], 2), self.size, interpolation=cv2.INTER_AREA)
-        return ((small[..., :3] + self.background * (1 - small[..., 3:])) / 255).clip(0, 1)
+    def _person(self, verts: Tensor, sheet: Tensor | None, box: tuple[int, int, int, int]) -> np.ndarray:
+        """Draw what moves inside a box (x0, y0, x1, y1) [px]; RGBA (h, w, 4), colours times alpha."""
+        size = (box[2] - box[0], box[3] - box[1])
+        height, width = (side * OVERSAMPLE for side in reversed(size))
+        into_box = np.array([[1, 0, -box[0]], [0, 1, -box[1]], [0, 0, 1 / OVERSAMPLE]]) * OVERSAMPLE
+        K = torch.as_tensor(into_box @ self.K)
+        seen = rasterize(verts, self.body.faces, K, (height, width))
+        mask, place = interpolate(seen, 0, self.body.face_uv.numpy(), self.texture_pixels)
+        drawn = np.zeros((height, width, 4), np.float32)
+        drawn[mask] = np.pad(sample(self.texture, place), ((0, 0), (0, 1)), constant_values=1)
+        if sheet is not None:
+            hanging = rasterize(sheet, self.fringe.faces, K, (height, width))
+            mask, place = interpolate(hanging, 0, self.fringe.faces.numpy(), self.fringe.pixels)
+            nearer = (hanging.depth < seen.depth)[0].numpy()
+            found = sample(self.fringe.picture, place[nearer[mask]])
+            alpha = found[:, 3:].copy()
+            found[:, 3] = 1
+            drawn[nearer] += alpha * (found - drawn[nearer])
+        return cv2.resize(drawn, size, interpolation=cv2.INTER_AREA)
 
 
-def _draw(fragments, frame: int, picture: np.ndarray, pixels: np.ndarray, face_pixels: np.ndarray) -> _Layer:
-    """Texture the covered pixels of a frame from an RGB or RGBA picture."""
-    mask, place = interpolate(fragments, frame, face_pixels, pixels)
-    found = sample(picture, place)
-    color, alpha = np.zeros((*mask.shape, 3), np.float32), np.zeros((*mask.shape, 1), np.float32)
-    color[mask] = found[:, :3]
-    alpha[mask] = found[:, 3:] if found.shape[1] == 4 else 1
-    return _Layer(color, alpha, fragments.depth[frame].numpy())
+def _bounds(meshes: list[np.ndarray], K: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
+    """Return the part x0, y0, x1, y1 [px] of the picture that meshes (N, 3) may touch, None if it has none."""
+    verts = np.concatenate(meshes)
+    if (verts[:, 2] < NEAR).any():
+        return 0, 0, *size
+    points = project(verts, K)
+    x0, y0 = np.floor(points.min(0)).clip(0, size).astype(int).tolist()
+    x1, y1 = np.ceil(points.max(0)).clip(0, size).astype(int).tolist()
+    return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
 
 def _silhouette(view: View, body: EhmModel, K: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -21,6 +21,8 @@ BEHIND = 0.01
 """The sheet hangs this far behind the surface that carries it [m], so that the mesh covers its inner part."""
 CARRIERS = 8
 """Surface points that carry each point of the sheet."""
+FARTHEST = 0.35
+"""What lies farther from the mesh than this [m] is a mistake of the segmentation."""
 REACH = 0.25
 """The sheet is cut where it would span body parts that lie farther apart than this in the T-pose [m]."""
 
@@ -63,10 +65,10 @@ def cut_fringe(image: np.ndarray, mask: np.ndarray, motion: Motion, view: View, 
     fragments = rasterize(view.verts_cam, body.faces, torch.as_tensor(motion.K), image.shape[:2])
     face_id = fragments.face_id[0].numpy()
     nodes, quads = _cells(mask, (face_id >= 0) & mask)
-    if not len(quads) or not (face_id >= 0).any():
+    if not len(quads) or (face_id >= 0).sum() < CARRIERS:
         return None
     rows, columns = np.nonzero(face_id >= 0)
-    _, near = cKDTree(np.stack([columns, rows], 1) + 0.5).query(nodes, k=CARRIERS)
+    distance, near = cKDTree(np.stack([columns, rows], 1) + 0.5).query(nodes, k=CARRIERS)
     carriers = body.faces[torch.as_tensor(face_id[rows[near], columns[near]]).long(), 0]
     depth = fragments.depth[0].numpy()[rows[near], columns[near]].mean(1) + BEHIND
     rays = np.pad(nodes, ((0, 0), (0, 1)), constant_values=1) @ np.linalg.inv(motion.K).T
@@ -77,7 +79,8 @@ def cut_fringe(image: np.ndarray, mask: np.ndarray, motion: Motion, view: View, 
     rotmats, shifts = _blend(view.posed, rest.joints[0], lbs_weights)
     points = torch.linalg.solve(rotmats[0], (world - shifts[0])[..., None])[..., 0]
     home = rest.verts[0, carriers].mean(1).numpy()[quads]
-    quads = quads[np.linalg.norm(home.max(1) - home.min(1), axis=1) < REACH]
+    away = distance[:, 0] * depth / motion.K[0, 0]
+    quads = quads[(np.linalg.norm(home.max(1) - home.min(1), axis=1) < REACH) & (away[quads] < FARTHEST).all(1)]
     alpha = cv2.GaussianBlur(cv2.erode(mask.astype(np.float32), np.ones((3, 3), np.uint8)), (0, 0), 0.8)
     return Fringe(
         faces=torch.as_tensor(np.concatenate([quads[:, [0, 2, 1]], quads[:, [1, 2, 3]]])),
@@ -97,7 +100,9 @@ def _cells(mask: np.ndarray, covered: np.ndarray) -> tuple[np.ndarray, np.ndarra
     wanted = cv2.resize(beside.astype(np.float32), (across, down), interpolation=cv2.INTER_AREA) > 0
     row, column = np.nonzero(wanted)
     corner = row * (across + 1) + column
-    return nodes, np.stack([corner, corner + 1, corner + across + 1, corner + across + 2], 1)
+    quads = np.stack([corner, corner + 1, corner + across + 1, corner + across + 2], 1)
+    used, place = np.unique(quads, return_inverse=True)
+    return nodes[used], place.reshape(quads.shape)
 
 
 def _blend(posed: PosedBody, joints: Tensor, lbs_weights: Tensor) -> tuple[Tensor, Tensor]:
