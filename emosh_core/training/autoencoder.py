@@ -1,5 +1,7 @@
 """Training of a small VAE on the frames and condition pictures that it will have to encode."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -39,14 +41,19 @@ def reconstruction_loss(vae: torch.nn.Module, video: Tensor) -> Tensor:
     return (decode_unclamped(vae, vae.encode(video).latent_dist.mode()) - video).abs().mean()
 
 
-def normalise_latents(networks: Networks, cache: LatentCache) -> None:
-    """Measure mean and spread of a clip's latents per channel and store them in the VAE's configuration.
+def normalise_latents(networks: Networks, cache: LatentCache) -> LatentCache:
+    """Store the mean and spread of a clip's latents per channel in the VAE's configuration, and apply them.
 
     Args:
-        cache: encoded with the statistics that the VAE has now, which must be mean 0 and spread 1.
+        cache: encoded by a VAE whose configuration says mean 0 and spread 1, as a fresh one's does.
+
+    Returns:
+        What encoding again would give, bit by bit.
     """
     values = cache.clips.movedim(1, 0).flatten(1).double()
-    networks.vae.register_to_config(
-        latents_mean=values.mean(1).tolist(),
-        latents_std=values.std(1).clamp(min=1e-3).tolist(),
+    mean, std = values.mean(1).float(), values.std(1).clamp(min=1e-3).float()
+    networks.vae.register_to_config(latents_mean=mean.tolist(), latents_std=std.tolist())
+    mean, std = mean.reshape(-1, 1, 1, 1), std.reshape(-1, 1, 1, 1)
+    return replace(
+        cache, clips=(cache.clips - mean) / std, motions=(cache.motions - mean) / std, fill=(cache.fill - mean) / std
     )

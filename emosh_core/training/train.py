@@ -70,9 +70,9 @@ def train(
         return reconstruction_loss(networks.vae, video.to(networks.device))
 
     run.descend(networks.vae.parameters(), vae_loss, lr=config.vae_lr, first=0, last=config.vae_steps)
-    if run.step == config.vae_steps:
-        normalise_latents(networks, encode_windows(networks, pixels, stride=config.stride))
     cache = encode_windows(networks, pixels, stride=config.stride)
+    if run.step == config.vae_steps:
+        cache = normalise_latents(networks, cache)
 
     def transformer_loss(step: int) -> Tensor:
         rng = np.random.default_rng([config.seed, step])

@@ -51,6 +51,12 @@ def test_seeds_change_the_noise_and_equal_seeds_do_not():
     assert not np.array_equal(collect(20)[0], collect(20, AnimateConfig(seed=1))[0])
 
 
+def test_the_state_travels_from_chunk_to_chunk():
+    _, result = collect(30)
+    sums = np.cumsum(np.float32(result.seeds % 1000) / 3)
+    np.testing.assert_allclose(result.latents[::3, 0, 0, 0], sums, rtol=1e-6)
+
+
 def test_only_the_first_chunks_are_made_when_asked():
     frames, result = collect(30, AnimateConfig(chunks=2))
     assert len(frames) == 13

@@ -8,6 +8,7 @@ from emosh_core.errors import AssetError
 from emosh_core.generate.animate import animate
 from emosh_core.generate.diffusion import DiffusionGenerator
 from emosh_core.generate.generator import Reference
+from emosh_core.generate.pixels import Letterbox, to_frames
 from emosh_core.settings import AnimateConfig
 
 
@@ -38,6 +39,8 @@ def test_a_later_chunk_continues_the_fp32_tail_and_the_aligned_latent(make_gener
     tail = torch.from_numpy(first.state["tail"])
     assert tail.dtype == torch.float32
     assert len(np.unique(tail)) > 256  # not an 8-bit copy
+    shown = [Letterbox(20, 14, 16).unfit(frame) for frame in to_frames(tail)]
+    assert np.array_equal(shown, first.frames[-5:])
     assert torch.equal(torch.from_numpy(second.latents[:2]), networks.encode(tail[None])[0].movedim(0, 1))
     assert np.array_equal(first.state["aligned"][:, 0], first.latents[0])
     other = dict(first.state, aligned=first.state["aligned"] + 1)
@@ -61,14 +64,16 @@ def test_an_interrupted_clip_continues_bit_by_bit(make_generator, tmp_path, solv
     assert np.array_equal(result.latents, expected.latents)
 
 
-def test_motion_and_reference_both_matter(make_generator, networks, make_cond):
+def test_motion_reference_and_seed_all_matter(make_generator, networks, make_cond):
     generator, config = make_generator(9)
     usual = generator.generate(np.arange(9), seed=1, state={}).latents
+    noise = generator.generate(np.arange(9), seed=2, state={}).latents
     still = generator.generate(np.zeros(9, np.int64), seed=1, state={}).latents
     grey = Reference(image=np.full((30, 18, 3), 128, np.uint8), motion=None)
     other = DiffusionGenerator(networks, make_cond(9), grey, config, name="tiny").generate(
         np.arange(9), seed=1, state={}
     )
+    assert not np.array_equal(usual, noise)
     assert not np.array_equal(usual, still)
     assert not np.array_equal(usual, other.latents)
 

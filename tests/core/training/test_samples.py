@@ -7,7 +7,7 @@ import torch
 from emosh_core.durable import durable_directory
 from emosh_core.generate.models import Spec, build
 from emosh_core.training.augment import draw_layout, warp_reference
-from emosh_core.training.autoencoder import decode_unclamped
+from emosh_core.training.autoencoder import decode_unclamped, normalise_latents
 from emosh_core.training.checkpoint import newest_checkpoint
 from emosh_core.training.dataset import (
     draw_batch,
@@ -110,3 +110,15 @@ def test_a_half_written_checkpoint_is_never_seen(tmp_path):
     killed.mkdir()
     assert newest_checkpoint(tmp_path) is None
     assert not killed.exists()
+
+
+def test_normalised_latents_are_those_that_encoding_again_gives(disc):
+    spec = Spec(resolution=16, window=9, overlap=5, prediction="z0")
+    networks = build(spec, heads=2, head_width=12, layers=1, vae_width=8, seed=0)
+    pixels = load_pixels(*disc, 16)
+    cache = normalise_latents(networks, encode_windows(networks, pixels, stride=8))
+    again = encode_windows(networks, pixels, stride=8)
+    for name in ("clips", "motions", "fill"):
+        assert torch.equal(getattr(cache, name), getattr(again, name))
+    torch.testing.assert_close(cache.clips.mean((0, 2, 3, 4)), torch.zeros(16), rtol=0, atol=1e-4)
+    torch.testing.assert_close(cache.clips.std((0, 2, 3, 4)), torch.ones(16), rtol=0, atol=1e-4)
