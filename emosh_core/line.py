@@ -71,15 +71,19 @@ class Line:
         config = self.settings["track"]
 
         def make(making: Making) -> Motion:
+            from emosh_core.video_io import open_source
+
+            open_source(path)  # an unreadable file is known before torch is loaded
             from emosh_core.body.assets import load_body
             from emosh_core.tracker.track import track
 
             body = load_body()
-            motion = track(given.path, body, config, scratch=making.scratch, progress=making.progress)
+            # The path as it was given, for messages; `inputs/` holds the same content.
+            motion = track(path, body, config, scratch=making.scratch, progress=making.progress)
             if config.preview:
                 from emosh_core.previews import write_overlay
 
-                write_overlay(making.media("overlay"), given.path, motion, body)
+                write_overlay(making.media("overlay"), path, motion, body)
             return motion
 
         return self._step(

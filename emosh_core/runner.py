@@ -164,11 +164,15 @@ def _make(workspace: Workspace, step: Step, report: Report, device: str, force: 
 
 def _estimate(workspace: Workspace, step: Step) -> float:
     """Guess the seconds a step takes, from the newest artifact of its stage or the first guess."""
-    rate = SECONDS_PER_FRAME[step.stage]
+    rate, frames = SECONDS_PER_FRAME[step.stage], step.frames
     for path in workspace.artifacts(step.stage):
         header = read_header(path)
         rate = header["seconds"] / max(1, header["frames"])
-    return round(rate * max(1, step.frames), 1)
+    if step.stage == "track":
+        from emosh_core.video_io import open_source
+
+        frames = open_source(Line(workspace).source(step)).count
+    return round(rate * max(1, frames), 1)
 
 
 def _difference(header: dict[str, Any], step: Step) -> str:

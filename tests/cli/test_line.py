@@ -1,0 +1,111 @@
+"""The commands on a workspace that holds tracks: what runs, what is fresh, what is printed."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from emosh_core.artifacts import Clip, Cond, Motion, Target
+from emosh_core.video_io import open_source
+from emosh_core.workspace.artifact import read
+
+pytestmark = pytest.mark.e2e
+
+
+def artifacts(folder: Path, stage: str) -> list[Path]:
+    return sorted((folder / "ws" / "artifacts" / stage).glob("*.zarr"))
+
+
+def test_animate_runs_what_is_missing(animated):
+    result = json.loads((animated / "animate.json").read_text())
+    assert {"artifact", "fingerprint", "cached", "seconds", "video"} <= set(result)
+    assert result["cached"] is False and result["video"].endswith("out.mp4")
+    assert [len(artifacts(animated, stage)) for stage in ("track", "retarget", "cond", "animate")] == [2, 1, 1, 1]
+    motion = next(m for m in (read(p, Motion) for p in artifacts(animated, "track")) if len(m.time) > 1)
+    target = read(artifacts(animated, "retarget")[0], Target)
+    assert (target.shape.betas_body[:2] == [1.5, -1]).all() and (target.body_pose == motion.body_pose).all()
+    assert read(artifacts(animated, "cond")[0], Cond).mask.any()
+    clip = read(artifacts(animated, "animate")[0], Clip)
+    assert clip.generator == "preview" and (animated / "ws" / clip.video).is_file()
+    video = open_source(animated / "out.mp4")
+    assert len(list(video.frames())) == len(motion.time) and video.fps == motion.fps
+
+
+def test_second_call_is_cached_and_quick(animated, emosh):
+    arguments = ["animate", animated / "ws", "--ref", animated / "still.png", "--generator", "preview"]
+    result = emosh(*arguments, "--json").json
+    assert result["cached"] is True and result["seconds"] < 1 and Path(result["video"]).is_file()
+    plain = emosh(*arguments, "-q")
+    assert plain.out == result["artifact"] + "\n" and plain.err == ""
+    plan = emosh(*arguments, "--dry-run", "--json").json
+    assert {entry["state"] for entry in plan["plan"]} == {"fresh"} and plan["seconds"] == 0
+
+
+def test_lost_video_is_made_again(animated, emosh):
+    arguments = ["animate", animated / "ws", "--ref", animated / "still.png", "--json"]
+    for video in (animated / "ws" / "media").glob("*-clip.mp4"):
+        video.unlink()
+    assert "its video is gone" in emosh("status", animated / "ws").out
+    result = emosh(*arguments).json
+    assert result["cached"] is False and Path(result["video"]).is_file()
+
+
+def test_changed_setting_makes_stale_says_why_and_force_makes_again(animated, emosh):
+    workspace = animated / "ws"
+    arguments = ["retarget", workspace, "--ref", animated / "still.png"]
+    assert emosh(*arguments, "--json").json["cached"] is True
+    assert emosh(*arguments, "--force", "--json").json["cached"] is False
+    plan = emosh(*arguments, "--set", "anchor=none", "--dry-run", "--json").json["plan"]
+    assert plan[-1]["state"] == "stale" and "anchor 'face' → 'none'" in plan[-1]["why"]
+    (workspace / "emosh.toml").write_text('[retarget]\nanchor = "none"\n')
+    rows = {row["stage"]: row for row in emosh("status", workspace, "--json").json["artifacts"]}
+    assert rows["track"]["state"] == "fresh"
+    assert rows["retarget"]["state"] == "stale" and "anchor" in rows["retarget"]["why"]
+    assert rows["render-cond"]["why"] == "its target is stale"
+
+
+def test_a_setting_without_influence_changes_nothing(tracked, emosh):
+    arguments = ["track", tracked / "drive.mp4", "-o", tracked / "ws", "--json"]
+    assert emosh(*arguments, "--set", "preview=false").json["cached"] is True
+
+
+def test_render_cond_draws_the_newest_target_or_the_clips_own_person(animated, emosh):
+    newest = emosh("render-cond", animated / "ws", "--json").json
+    assert newest["cached"] is True
+    own = emosh("render-cond", animated / "ws", "--self", "--json").json
+    assert own["cached"] is False and own["artifact"] != newest["artifact"]
+
+
+def test_inspect_shows_arrays_provenance_and_a_picture(animated, emosh):
+    for stage, shown in {"track": "keypoints2d", "cond": "mask", "animate": "latents"}.items():
+        result = emosh("inspect", artifacts(animated, stage)[0], "--json").json
+        assert Path(result["picture"]).is_file() and shown in {row["name"] for row in result["arrays"]}
+    text = emosh("inspect", artifacts(animated, "retarget")[0]).out
+    for word in ("global_orient", "rad", "shape/betas_body", "vertical_offset", "anchor", "reference"):
+        assert word in text
+
+
+def test_eval_of_videos_and_of_a_workspace(animated, emosh):
+    same = emosh("eval", animated / "out.mp4", animated / "out.mp4", "--json").json
+    assert same["clip"] == {"psnr": 100.0, "l1": 0.0, "ssim": pytest.approx(1)} and same["frames"] == 6
+    other = emosh("eval", animated / "out.mp4", animated / "drive.mp4", "-o", animated / "report.json")
+    assert "psnr" in other.out and json.loads((animated / "report.json").read_text())["clip"]["psnr"] < 50
+    motion = emosh("eval", animated / "ws", "--json").json
+    assert motion["frames"] == 6 and motion["tracked"]["person"] == 1 and motion["jitter"] == pytest.approx(0, abs=1e-2)
+
+
+def test_train_then_animate_with_the_run_then_train_on(tracked, emosh):
+    tiny = ["steps=2", "vae_steps=2", "resolution=32", "layers=1", "heads=1", "window=5", "overlap=1", "batch=1"]
+    options = [part for setting in tiny for part in ("--set", setting)]
+    trained = emosh("train", tracked / "ws", "--name", "tiny", *options, "--json")
+    assert trained.code == 0, trained.err
+    assert len(trained.json["losses"]) == 2 and Path(trained.json["artifact"]).is_dir()
+    clip = emosh(
+        "animate", tracked / "ws", "--ref", tracked / "still.png", "--generator", "runs/tiny", "--i-have-consent",
+        "--set", "steps=1", "--chunks", "1", "--json",
+    )  # fmt: skip
+    assert clip.code == 0, clip.err
+    assert len(list(open_source(clip.json["video"]).frames())) == 5
+    again = emosh("train", tracked / "ws", "--name", "tiny", *options, "--json").json
+    assert again["cached"] is True and again["losses"] == []
+    assert "runs/tiny" in emosh("status", tracked / "ws").out
