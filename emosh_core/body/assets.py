@@ -65,4 +65,5 @@ def read_body(content: bytes, name: str, device: torch.device, dtype: torch.dtyp
         expression_names=words("expression_names"), joint_names=words("joint_names"),
         uv=number("uv"), face_uv=index("face_uv"), face_part=index("face_part"),
         part_names=words("part_names"), sources=words("sources"),
+        kept_verts=torch.arange(len(template), device=device),
     )  # fmt: skip

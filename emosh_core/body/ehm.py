@@ -61,6 +61,8 @@ class EhmModel:
     face_part: Tensor
     """(F,) index into `part_names`."""
     part_names: tuple[str, ...]
+    kept_verts: Tensor
+    """(V,) which vertices of the full mesh these are, ascending."""
     sources: tuple[str, ...]
     """What the model was made from, with versions and licences."""
 
@@ -93,9 +95,15 @@ class EhmModel:
         return self.with_shape(as_tensor(shape.betas_body), as_tensor(shape.betas_head),
                                shape.head_scale, shape.hand_scale)
 
-    def for_landmarks(self) -> "EhmModel":
-        """Return the same model with only the vertices that landmarks touch: cheap to optimise through."""
-        used, landmark_verts = torch.unique(self.landmark_verts, return_inverse=True)
+    def for_landmarks(self, also: Tensor | None = None) -> "EhmModel":
+        """Return the same model with only the vertices that landmarks touch: cheap to optimise through.
+
+        Args:
+            also: (N,) further vertices to keep; `kept_verts` says where they are afterwards.
+        """
+        wanted = self.landmark_verts.flatten()
+        used = torch.unique(wanted if also is None else torch.cat([wanted, also]))
+        landmark_verts = torch.searchsorted(used, self.landmark_verts)
         place = torch.full((len(self.template),), -1, dtype=torch.long, device=used.device)
         place[used] = torch.arange(len(used), device=used.device)
         head, expression = place[self.head_verts] >= 0, place[self.expression_verts] >= 0
@@ -105,7 +113,7 @@ class EhmModel:
             head_verts=place[self.head_verts[head]], head_dirs=self.head_dirs[head],
             expression_verts=place[self.expression_verts[expression]],
             expression_dirs=self.expression_dirs[expression],
-            landmark_verts=landmark_verts, face_uv=self.face_uv[:0], face_part=self.face_part[:0],
+            landmark_verts=landmark_verts, face_uv=self.face_uv[:0], face_part=self.face_part[:0], kept_verts=used,
         )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from emosh_core.artifacts import KEYPOINTS, keypoint_slice
 from emosh_core.body.ehm import EhmModel
 from emosh_core.geometry.camera import project
-from emosh_core.tracker import losses, priors
+from emosh_core.tracker import losses, priors, silhouette
 from emosh_core.tracker.initialize import CAM_TO_WORLD, LIMBS
 
 EYE_SPREAD = 0.25  # [rad]
@@ -81,6 +81,8 @@ def refine(
     weights: dict[str, float],
     fit_shape: bool,
     frozen: int = 0,
+    reach: float = losses.REACH,
+    outlines: silhouette.Matches | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Parameters:
     """Minimise the objective from a start.
@@ -92,6 +94,8 @@ def refine(
         steps: Adam steps; the learning rate falls along a cosine.
         weights: the λ of the objective: kpt, 3d, reg, smooth.
         fit_shape: also estimate betas; otherwise those of `start` are kept.
+        reach: how much wider than at last the robust losses begin; 1 from a start that is already good.
+        outlines: where the person's outline should be in these frames.
         frozen: this many frames at the beginning stay as they are (they were fitted in the window before).
     """
     names = [n for n in LEARNING_RATE if fit_shape or not n.startswith("betas")]
@@ -110,8 +114,8 @@ def refine(
     live[:frozen] = 0
     for step in range(steps):
         optimiser.zero_grad(set_to_none=True)
-        reach = losses.REACH ** max(1 - 1.5 * step / steps, 0)  # graduated non-convexity: wide first, exact at last
-        objective(_moved(start, delta, live), seen, body, weights, scale, reach, fit_shape).backward()
+        wide = reach ** max(1 - 1.5 * step / steps, 0)  # graduated non-convexity: wide first, exact at last
+        objective(_moved(start, delta, live), seen, body, weights, scale, wide, fit_shape, outlines).backward()
         optimiser.step()
         schedule.step()
         if progress:
@@ -120,11 +124,16 @@ def refine(
         return _moved(start, delta, live)
 
 
-def objective(p: Parameters, seen: Observations, body: EhmModel, weights, pixels_per_metre, reach, fit_shape) -> Tensor:
+def objective(
+    p: Parameters, seen: Observations, body: EhmModel, weights, pixels_per_metre, reach, fit_shape, outlines=None
+) -> Tensor:
     """L = λ_kpt L_kpt + λ_3d L_3d + λ_reg L_reg + λ_smooth L_smooth, a mean over frames."""
     posed = body.with_shape(p.betas_body, p.betas_head).with_rotmats(p.rotmats(), p.expression, p.transl)
     points, joints = (x @ CAM_TO_WORLD for x in (posed.landmarks(), posed.joints))
     keypoints = losses.keypoint_loss(project(points, seen.K), seen.pixels, seen.weight, pixels_per_metre, SIGMA, reach)
+    if outlines is not None:
+        rim = posed.verts @ CAM_TO_WORLD
+        keypoints = keypoints + silhouette.outline_loss(rim, outlines, seen.K, pixels_per_metre, reach)
     directions = losses.direction_loss(joints, BONES, seen.directions, seen.direction_weight)
     relief = sum(
         losses.depth_loss(points[:, s], 0, seen.depth[:, s], seen.weight[:, s], pixels_per_metre)

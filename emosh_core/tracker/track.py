@@ -16,9 +16,10 @@ from emosh_core.body.ehm import EhmModel
 from emosh_core.body.pose import zero_pose
 from emosh_core.errors import ArtifactError
 from emosh_core.geometry.camera import CAMERA_AT_ORIGIN, default_intrinsics, project
+from emosh_core.segmentation import person_mask
 from emosh_core.settings import TrackConfig
 from emosh_core.tracker import initialize as init
-from emosh_core.tracker import losses
+from emosh_core.tracker import losses, silhouette
 from emosh_core.tracker.detectors import Detections, Detector, MediaPipeDetector
 from emosh_core.tracker.gating import Validity, judge
 from emosh_core.tracker.refine import BONE_MARKS, Observations, Parameters, refine
@@ -29,6 +30,8 @@ DETECT_WINDOW = 120  # frames per resumable piece of detection
 FIT_WINDOW = 160  # frames that are refined together
 FIT_OVERLAP = 8  # frames of the window before that hold the next one's beginning
 SHAPE_FRAMES = 40  # frames that the shape is estimated from
+OUTLINE_FRAMES = 4  # of them, frames whose outline is looked at
+OUTLINE_REACH = (0.3, 0.2, 0.15, 0.12, 0.1)  # [m] per round of matching
 PHASES = {"detect": (0, 400), "shape": (400, 600), "fit": (600, 1000)}  # of 1000 on the progress bar
 
 
@@ -71,7 +74,7 @@ def track(
     small = body.for_landmarks()
     observations = _observe(seen, valid, K, source.fps)
     start = _start(seen, valid, observations, small)
-    start = _fit_shape(start, observations, valid, small, config, scratch, _phase(progress, "shape"))
+    start = _fit_shape(source, start, observations, valid, body, config, scratch, _phase(progress, "shape"))
     fitted = _fit_windows(start, observations, small, config, scratch, _phase(progress, "fit"))
     return _to_motion(fitted, seen, valid, observations, times, source, body)
 
@@ -138,27 +141,56 @@ def _start(seen: Detections, valid: Validity, observed: Observations, body: EhmM
         expression=torch.zeros(frames, len(body.expression_names)), transl=torch.zeros(frames, 3),
         betas_body=betas[0], betas_head=betas[1],
     )  # fmt: skip
-    shaped = body.with_shape(start.betas_body, start.betas_head)
-    points = shaped.with_rotmats(start.rotmats(), start.expression, start.transl).landmarks() @ init.CAM_TO_WORLD
+    points = _posed(start, body).landmarks() @ init.CAM_TO_WORLD
     place = init.solve_translation(points, observed.pixels, observed.weight, observed.K)
     place[:, 2] = place[:, 2].clip(min=0.2)
     return replace(start, transl=init.fill_gaps(place, known & place.isfinite().all(-1)) @ init.CAM_TO_WORLD.T)
 
 
-def _fit_shape(start, seen, valid, body, config, scratch, progress) -> Parameters:
-    """Estimate the shape from frames spread over the clip; their poses are thrown away."""
+def _fit_shape(source, start, seen, valid, body, config, scratch, progress) -> Parameters:
+    """Estimate the shape from frames spread over the clip; their poses are thrown away.
+
+    First from keypoints alone, then with the outlines of a few frames, matched again in each round.
+    """
     kept = _kept(scratch, "shape", dict)
     if kept is None:
         known = np.flatnonzero(valid.person)
-        chosen = known[np.unique(np.linspace(0, len(known) - 1, SHAPE_FRAMES).round().astype(int))]
-        still = replace(config, lambda_smooth=0.0).weights  # chosen frames are not neighbours
+        chosen, outlined = (known[_spread(len(known), count)] for count in (SHAPE_FRAMES, OUTLINE_FRAMES))
+        options = {"weights": replace(config, lambda_smooth=0.0).weights, "fit_shape": True}  # frames are not neighbours
+        small = body.for_landmarks(silhouette.rim_candidates(body))
         fitted = refine(
-            start.frames(chosen), seen.frames(chosen), body,
-            steps=config.shape_steps, weights=still, fit_shape=True, progress=progress,
+            start.frames(chosen), seen.frames(chosen), body.for_landmarks(), steps=config.shape_steps,
+            progress=(lambda i, n: progress(i, 2 * n)) if progress else None, **options,
         )  # fmt: skip
+        contours = silhouette.trace([person_mask(image) for image in _images(source, outlined)])
+        fitted = fitted.frames([int(np.abs(chosen - t).argmin()) for t in outlined])
+        for turn, reach in enumerate(OUTLINE_REACH):
+            with torch.no_grad():
+                matches = silhouette.match(contours, _posed(fitted, body).verts, body, small, seen.K, reach)
+            fitted = refine(
+                fitted, seen.frames(outlined), small, steps=config.shape_steps // len(OUTLINE_REACH),
+                reach=1.0, outlines=matches, **options,
+            )  # fmt: skip
+            if progress:
+                progress(len(OUTLINE_REACH) + turn + 1, 2 * len(OUTLINE_REACH))
         kept = {name: getattr(fitted, name).numpy() for name in ("betas_body", "betas_head")}
         _keep(scratch, "shape", kept)
     return replace(start, **{name: torch.from_numpy(value) for name, value in kept.items()})
+
+
+def _spread(total: int, count: int) -> np.ndarray:
+    """At most `count` indices evenly over range(total), ends included."""
+    return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int))
+
+
+def _images(source: Source, wanted: np.ndarray) -> list[np.ndarray]:
+    """Decode the wanted frames (ascending)."""
+    picked = (image for t, (_, image) in enumerate(source.frames()) if t in set(wanted.tolist()))
+    return list(islice(picked, len(wanted)))
+
+
+def _posed(p: Parameters, body: EhmModel):
+    return body.with_shape(p.betas_body, p.betas_head).with_rotmats(p.rotmats(), p.expression, p.transl)
 
 
 def _fit_windows(start, seen, body, config, scratch, progress) -> Parameters:
@@ -185,7 +217,7 @@ def _fit_windows(start, seen, body, config, scratch, progress) -> Parameters:
 
 def _to_motion(p: Parameters, seen, valid, observed, times, source: Source, body: EhmModel) -> Motion:
     small = body.for_landmarks()
-    posed = small.with_shape(p.betas_body, p.betas_head).with_rotmats(p.rotmats(), p.expression, p.transl)
+    posed = _posed(p, small)
     error = (project(posed.landmarks() @ init.CAM_TO_WORLD, observed.K) - observed.pixels).norm(dim=-1)
     trusted = observed.weight > 0
     error = torch.where(trusted.any(-1), (error * trusted).sum(-1) / trusted.sum(-1), torch.nan)
