@@ -153,11 +153,12 @@ def main() -> None:
 
     face, spread = observe.face_points(stage())
     print(f"face landmarks: spread median {np.median(spread) * 1000:.2f} mm, largest {spread.max() * 1000:.1f} mm")
-    for _ in range(2):  # the second round corrects what the first one's linearisation left
-        offsets = offsets + observe_limbs.offsets(stage())
-    observe_limbs.offsets(stage())
-    observe.report_expressions(stage())
+    # Once only: points that lie on the skin cannot follow an offset off it, so a second round makes them drift.
+    offsets = observe_limbs.offsets(stage())
     write(OUTPUT, with_landmarks(model, face, offsets))
+    check = stage()
+    observe.report_expressions(check)
+    observe_limbs.offsets(check)
 
 
 if __name__ == "__main__":

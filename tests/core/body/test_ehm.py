@@ -111,6 +111,15 @@ def test_zero_pose_is_a_t_pose(body):
     assert joints[0].abs().max() < 1e-6
 
 
+def test_skin_follows_the_bones_into_the_t_pose(body):
+    posed = average(body).with_pose(zero_pose())
+    for side in ("left", "right"):
+        elbow, wrist = (JOINT_NAMES.index(f"{side}_{name}") for name in ("elbow", "wrist"))
+        forearm = posed.verts[0, body.lbs_weights[:, elbow] > 0.95]
+        middle = (posed.joints[0, elbow] + posed.joints[0, wrist]) / 2
+        assert len(forearm) > 100 and (forearm[:, 1:] - middle[1:]).norm(dim=1).max() < 0.06
+
+
 def test_translation_moves_the_pelvis_and_orientation_turns_about_it(body):
     pose = dataclasses.replace(random_pose(1), transl=torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]]))
     joints = body.with_shape(torch.randn(32), torch.randn(64)).with_pose(pose).joints
