@@ -27,6 +27,8 @@ GRAIN = 1.5
 """Standard deviation of the noise on filled background [0..255]: without it the fill looks like fog."""
 NEAR = 0.05
 """A body that comes nearer to the camera plane than this [m] may touch the whole picture."""
+LEAST_COVER = 0.8
+"""The background is not made smaller than this share of what covers the frame; its reflection fills the rest."""
 PELVIS = 0
 
 
@@ -90,8 +92,9 @@ class PreviewGenerator:
         drawn = np.zeros((height, width, 4), np.float32)
         drawn[mask] = np.pad(sample(self.texture, place), ((0, 0), (0, 1)), constant_values=1)
         if sheet is not None:
-            hanging = rasterize(sheet, self.fringe.faces, K, (height, width))
-            mask, place = interpolate(hanging, 0, self.fringe.faces.numpy(), self.fringe.pixels)
+            faces = self.fringe.unstretched(sheet[0].numpy())
+            hanging = rasterize(sheet, faces, K, (height, width))
+            mask, place = interpolate(hanging, 0, faces.numpy(), self.fringe.pixels)
             nearer = (hanging.depth < seen.depth)[0].numpy()
             found = sample(self.fringe.picture, place[nearer[mask]])
             alpha = found[:, 3:].copy()
@@ -144,8 +147,11 @@ def _place(plate, motion: Motion, view: View, target: Motion, body: EhmModel, K:
     was, here = _anchor(view, motion, motion.K, motion.size), _anchor(now, target, K, size, start)
     both = was.seen & here.seen
     joints = both if both.any() else np.array([True, False])
-    zoom = here.scale / was.scale
+    old, new = np.array(plate.shape[1::-1]), np.array(size)
+    zoom = max(here.scale / was.scale, LEAST_COVER * (new / old).max())
     shift = here.points[joints].mean(0) - zoom * was.points[joints].mean(0)
+    free = new - zoom * old
+    shift = shift.clip(np.minimum(free, 0), np.maximum(free, 0))
     # Pixel centres are at half integers here and at integers in cv2.
     shift = shift + 0.5 * (zoom - 1)
     warp = np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]]])

@@ -8,7 +8,7 @@ import functools
 import torch
 from torch import Tensor
 
-from emosh_core.body.ehm import EhmModel
+from emosh_core.body.ehm import EhmModel, PosedBody
 from emosh_core.body.joints import HANDS, WRISTS
 from emosh_core.body.pose import zero_pose
 
@@ -16,12 +16,11 @@ DARKEST, BRIGHTEST = 0.15, 1.0
 """Black stays free for the background."""
 
 
-def mean_t_pose(body: EhmModel) -> Tensor:
-    """Return the vertices (V, 3) [m] of the mean identity in the T-pose, pelvis at the origin."""
+def mean_in_t_pose(body: EhmModel) -> PosedBody:
+    """Return the mean identity in the T-pose, one frame, pelvis at the origin."""
     zeros = body.template.new_zeros
-    return body.with_shape(zeros(body.body_dirs.shape[-1]), zeros(body.head_dirs.shape[-1])).with_pose(
-        zero_pose(device=body.template.device, dtype=body.template.dtype)
-    ).verts[0]  # fmt: skip
+    mean = body.with_shape(zeros(body.body_dirs.shape[-1]), zeros(body.head_dirs.shape[-1]))
+    return mean.with_pose(zero_pose(device=body.template.device, dtype=body.template.dtype))
 
 
 @functools.lru_cache(maxsize=8)
@@ -32,7 +31,7 @@ def canonical_colors(body: EhmModel) -> Tensor:
     front. A hand is so thin that palm and back would look alike; there, green and blue run across
     the hand alone.
     """
-    verts = mean_t_pose(body)
+    verts = mean_in_t_pose(body).verts[0]
     place = _unit(verts)
     for side, wrist in WRISTS.items():
         share = body.lbs_weights[:, [wrist, *HANDS[side]]].sum(1)

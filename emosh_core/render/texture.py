@@ -10,8 +10,9 @@ from emosh_kernels.rasterize import rasterize
 from scipy.spatial import cKDTree
 
 from emosh_core.body.ehm import EhmModel
+from emosh_core.body.joints import HEAD, JAW
 from emosh_core.geometry.camera import project
-from emosh_core.render.colors import mean_t_pose
+from emosh_core.render.colors import mean_in_t_pose
 from emosh_core.render.picture import fill, sample
 from emosh_core.render.shade import vertex_normals
 
@@ -109,7 +110,7 @@ def texture_pixels(body: EhmModel) -> np.ndarray:
 @functools.lru_cache(maxsize=2)
 def mirrored_verts(body: EhmModel) -> np.ndarray:
     """Return for each vertex the one (V,) on the other half of the body."""
-    verts = mean_t_pose(body).numpy()
+    verts = mean_in_t_pose(body).verts[0].numpy()
     return cKDTree(verts).query(verts * [-1, 1, 1])[1]
 
 
@@ -124,7 +125,7 @@ def _atlas(body: EhmModel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _guess(sight: Sight, body: EhmModel) -> np.ndarray:
     """Return a colour (V, 3) for every vertex, smooth where nothing was seen."""
-    mirror, place = mirrored_verts(body), mean_t_pose(body).numpy()
+    mirror, place = mirrored_verts(body), mean_in_t_pose(body).verts[0].numpy()
     own = np.arange(len(place))
     known, colors = np.zeros(len(place), bool), np.zeros((len(place), 3), np.float32)
     for rows in (mirror, own):
@@ -134,19 +135,30 @@ def _guess(sight: Sight, body: EhmModel) -> np.ndarray:
     head = body.head_mask.numpy() > 0.5
     if not known.any():
         return np.broadcast_to(sight.image.mean((0, 1)), colors.shape).astype(np.float32)
-    # Behind the trunk lies what its front shows; behind the face does not.
-    place = place * np.where(head, 1.0, 0.5)[:, None] ** [0, 0, 1]
-    for group in (head, ~head):
-        source = known & group if (known & group).sum() >= NEIGHBOURS else known
-        wanted = group & ~known
-        distance, near = cKDTree(place[source]).query(place[wanted], k=min(NEIGHBOURS, int(source.sum())))
-        distance, near = distance.reshape(wanted.sum(), -1), near.reshape(wanted.sum(), -1)
+    place, groups = place * np.where(head, 1.0, 0.5)[:, None] ** [0, 0, 1], _groups(body, head)
+    for wanted, source in groups:
+        wanted, source = wanted & ~known, source & known
+        source = source if source.sum() >= NEIGHBOURS else known
+        distance, near = cKDTree(place[source]).query(place[wanted], k=np.arange(min(NEIGHBOURS, source.sum())) + 1)
         share = 1 / (distance + 0.005) ** 2
         colors[wanted] = np.einsum("nk,nkc->nc", share / share.sum(1, keepdims=True), colors[source][near])
     _color_unseen_hands(body, colors, known, head)
     for part, color in INSIDE.items():
         colors[body.faces[body.face_part == body.part_names.index(part)].unique().numpy()] = color
     return colors
+
+
+def _groups(body: EhmModel, head: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return pairs of vertex sets (V,): who gets a guess, and from whom.
+
+    Behind the trunk lies what its front shows. Behind the face does not: the back of the head is
+    like its crown, hair or not.
+    """
+    posed = mean_in_t_pose(body)
+    verts, joints = posed.verts[0].numpy(), posed.joints[0].numpy()
+    back = head & (verts[:, 2] < joints[HEAD, 2]) & (verts[:, 1] > joints[JAW, 1] - 0.02)
+    crown = head & (verts[:, 1] > np.quantile(verts[head, 1], 0.85))
+    return [(head & ~back, head), (back, crown), (~head, ~head)]
 
 
 def _color_unseen_hands(body: EhmModel, colors: np.ndarray, known: np.ndarray, head: np.ndarray) -> None:

@@ -21,7 +21,7 @@ from emosh_kernels.rasterize import rasterize
 
 from emosh_core.body.assets import load_body
 from emosh_core.geometry.camera import default_intrinsics
-from emosh_core.render.colors import mean_t_pose
+from emosh_core.render.colors import mean_in_t_pose
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,7 +61,7 @@ def main() -> None:
 
 def _standing(body, distance: float, height: float) -> torch.Tensor:
     """Return the mean body (1, V, 3) [m], `distance` away, the camera `height` above the body's middle."""
-    verts = mean_t_pose(body)
+    verts = mean_in_t_pose(body).verts[0]
     middle = (verts.amax(0) + verts.amin(0)) / 2
     return ((verts - middle - torch.tensor([0, height, 0])) * torch.tensor([1, -1, -1]))[None] + torch.tensor(
         [0, 0, distance]
