@@ -140,10 +140,30 @@ def build(spec: Spec, *, heads: int, head_width: int, layers: int, vae_width: in
             ffn_dim=4 * heads * head_width,
             num_layers=layers,
         )
+    _inflate(vae)
     # A fresh network then predicts 0, not noise of its own.
     torch.nn.init.zeros_(transformer.proj_out.weight)
     torch.nn.init.zeros_(transformer.proj_out.bias)
     return Networks(transformer.eval(), vae.eval(), spec)
+
+
+@torch.no_grad()
+def _inflate(vae: torch.nn.Module) -> None:
+    """Make a fresh VAE see each frame by itself, so that what it learns from stills holds for clips.
+
+    Its causal convolutions look at the present frame only and its resampling in time repeats the
+    newest one; training grows the rest. Scaled by 3, a layer keeps the spread of what it is given:
+    torch's own start shrinks it by √3, and leaving two of three taps empty by √3 again.
+    """
+    for name, layer in vae.named_modules():
+        if not isinstance(layer, torch.nn.Conv3d) or layer.kernel_size[0] == 1:
+            continue
+        layer.weight[:, :, :-1] = 0
+        layer.weight *= 3
+        if name.endswith("time_conv"):
+            copies = layer.out_channels // layer.in_channels
+            layer.weight[:, :, -1, 0, 0] = torch.eye(layer.in_channels).repeat(copies, 1)
+            layer.bias.zero_()
 
 
 def save(networks: Networks, folder: Path) -> None:

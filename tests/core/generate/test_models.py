@@ -47,3 +47,9 @@ def test_another_condition_fill_is_refused(networks, tmp_path):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"cond_fill": "animate"}))
     with pytest.raises(AssetError, match="not what this version writes"):
         load(tmp_path)
+
+
+def test_a_fresh_vae_keeps_a_still_clip_still(networks):
+    still = torch.rand(1, 3, 1, 16, 16) * 2 - 1
+    clip = networks.decode(networks.encode(still.repeat(1, 1, 9, 1, 1)))
+    torch.testing.assert_close(clip, networks.decode(networks.encode(still)).expand_as(clip), rtol=0, atol=1e-5)
