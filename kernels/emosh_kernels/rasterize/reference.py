@@ -31,9 +31,11 @@ def _homogeneous(v: Tensor, k: Tensor) -> Tensor:
 
 def _frame(corners: Tensor, size: tuple[int, int], near: float) -> tuple[Tensor, Tensor, Tensor]:
     height, width = size
+    y = torch.arange(height, device=corners.device, dtype=torch.float64)[:, None] + 0.5
+    x = torch.arange(width, device=corners.device, dtype=torch.float64)[None, :] + 0.5
     nearest = torch.full((height, width), NOTHING, dtype=torch.int64, device=corners.device)
     for first in range(0, len(corners), FACES_AT_ONCE):
-        inside, depth, _ = _cover(corners[first : first + FACES_AT_ONCE], size, near)
+        inside, depth, _ = _cover(corners[first : first + FACES_AT_ONCE], x, y, near)
         ids = first + torch.arange(len(depth), device=corners.device)
         # Positive float32 sort like their bits: one integer minimum decides by depth, then by index.
         key = (depth.view(torch.int32).long() << 32) + ids[:, None, None]
@@ -42,16 +44,18 @@ def _frame(corners: Tensor, size: tuple[int, int], near: float) -> tuple[Tensor,
     face_id = torch.where(seen, nearest & 0xFFFFFFFF, -1).int()
     depth = torch.where(seen, nearest >> 32, 0).int().view(torch.float32)
     bary = torch.zeros(height, width, 3, device=corners.device)
-    for face in face_id[seen].unique().tolist():
-        here = face_id == face
-        bary[here] = _cover(corners[face : face + 1], size, near)[2][0][here]
+    row, column = torch.nonzero(seen, as_tuple=True)
+    alone = (x[0, column, None, None], y[row, 0, None, None])  # each seen face at its one pixel
+    bary[seen] = _cover(corners[face_id[seen].long()], *alone, near)[2][:, 0, 0]
     return face_id, torch.where(seen, depth, torch.inf), bary
 
 
-def _cover(corners: Tensor, size: tuple[int, int], near: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Return inside (N, H, W), depth (N, H, W) and bary (N, H, W, 3) of faces with corners (N, 3, 3)."""
-    y = torch.arange(size[0], device=corners.device, dtype=torch.float64)[:, None] + 0.5
-    x = torch.arange(size[1], device=corners.device, dtype=torch.float64)[None, :] + 0.5
+def _cover(corners: Tensor, x: Tensor, y: Tensor, near: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return inside (N, H, W), depth (N, H, W) and bary (N, H, W, 3) of faces with corners (N, 3, 3).
+
+    The pixel centres x, y [px] broadcast to (H, W), or to (N, H, W) where each face has its own.
+    """
+    x, y = (place.reshape(-1, 1, *place.shape[-2:]) for place in (x, y))
     p = corners
     edges = torch.stack([_cross(p[:, 1], p[:, 2]), _cross(p[:, 2], p[:, 0]), _cross(p[:, 0], p[:, 1])], 1)
     det = (p[:, 0, 0] * edges[:, 0, 0] + p[:, 0, 1] * edges[:, 0, 1]) + p[:, 0, 2] * edges[:, 0, 2]
