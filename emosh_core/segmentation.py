@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from emosh_core.quiet import quiet_native_stderr
+
 SURE = 0.9  # MediaPipe's probability from which a pixel certainly is the person
 GRABCUT_ROUNDS = 4
 LONG_SIDE = 512  # working size [px]; the boundary is smooth enough to be enlarged again
@@ -20,13 +22,10 @@ def person_mask(image: np.ndarray) -> np.ndarray:
     Returns:
         (H, W) bool.
     """
-    from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
-
     height, width = image.shape[:2]
     zoom = min(1.0, LONG_SIDE / max(height, width))
     small = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
-    with SelfieSegmentation(model_selection=0) as model:
-        probability = model.process(small).segmentation_mask
+    probability = _probability(small)
     likely = probability > 0.5
     if not likely.any() or likely.all():
         return cv2.resize(likely.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
@@ -39,3 +38,11 @@ def person_mask(image: np.ndarray) -> np.ndarray:
     cv2.grabCut(small[..., ::-1].copy(), labels, None, np.zeros((1, 65)), np.zeros((1, 65)), GRABCUT_ROUNDS, cv2.GC_INIT_WITH_MASK)
     person = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
     return cv2.resize(cv2.GaussianBlur(person, (5, 5), 0), (width, height), interpolation=cv2.INTER_CUBIC) > 0.5
+
+
+def _probability(image: np.ndarray) -> np.ndarray:
+    with quiet_native_stderr():
+        from mediapipe.python.solutions.selfie_segmentation import SelfieSegmentation
+
+        with SelfieSegmentation(model_selection=0) as model:
+            return model.process(image).segmentation_mask

@@ -17,9 +17,9 @@ class TrackConfig:
 
     focal: float = 0.0
     """Focal length [px]; 0 takes the image diagonal (53° diagonal field of view)."""
-    shape_steps: int = 150
+    shape_steps: int = 250
     """Optimisation steps of the pass that estimates the body and head shape."""
-    steps: int = 120
+    steps: int = 160
     """Optimisation steps of each window of frames."""
     lambda_kpt: float = 1.0
     """Weight of the 2-D keypoint term."""

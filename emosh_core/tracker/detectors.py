@@ -3,8 +3,6 @@
 MediaPipe 0.10's legacy solutions carry their models inside the wheel; the newer Tasks API does not.
 """
 
-import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Protocol
@@ -13,6 +11,7 @@ import cv2
 import numpy as np
 
 from emosh_core.artifacts import KEYPOINTS, keypoint_slice
+from emosh_core.quiet import quiet_native_stderr
 
 N_KEYPOINTS = sum(KEYPOINTS.values())
 HAND_SCORE = 0.8  # Holistic reports no score for a hand or face that it returns; these stand for "found"
@@ -66,7 +65,7 @@ class MediaPipeDetector:
 
     def detect(self, frames: Iterator[np.ndarray]) -> Detections:
         """Detect in frames; each call starts afresh, so a call's result depends on its frames alone."""
-        with _quiet_stderr():
+        with quiet_native_stderr():
             import mediapipe as mp
 
             holistic = mp.solutions.holistic.Holistic(
@@ -144,17 +143,3 @@ def _face_in_crop(face_mesh, frame: np.ndarray, head: np.ndarray, confidence: np
     if not found:
         return None
     return _xyz(found[0]) * np.array([x1 - x0, y1 - y0, x1 - x0], np.float32) + np.array([x0, y0, 0], np.float32)
-
-
-@contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Silence MediaPipe's C++ log, which goes straight to file descriptor 2."""
-    saved = os.dup(2)
-    null = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(null)

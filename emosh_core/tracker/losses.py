@@ -11,9 +11,9 @@ from torch import Tensor
 
 # Expected detector error of one point [m at the body's depth], and how many independent
 # observations a part's many correlated points are worth.
-SIGMA = {"body": 0.025, "left_hand": 0.012, "right_hand": 0.012, "face": 0.006}
+SIGMA = {"body": 0.025, "left_hand": 0.012, "right_hand": 0.012, "face": 0.003}
 PIXEL_NOISE = 1.5  # [px] what no detector gets below, whatever the size of the person
-EFFECTIVE_POINTS = {"body": 33.0, "left_hand": 12.0, "right_hand": 12.0, "face": 40.0}
+EFFECTIVE_POINTS = {"body": 33.0, "left_hand": 12.0, "right_hand": 12.0, "face": 60.0}
 OUTLIER = 4.0  # residuals beyond this many sigmas lose their pull
 REACH = 20.0  # times wider at the beginning of an optimisation, when everything is far off
 
@@ -81,9 +81,9 @@ def limit_loss(pose: Tensor, low: Tensor, high: Tensor) -> Tensor:
 
 
 def expression_loss(expression: Tensor) -> Tensor:
-    """Rest is the mean, 0.35 the spread, and beyond [0, 1] the truncation penalty; expression (T, E)."""
+    """Rest is the mean, 0.5 the spread, and beyond [0, 1] the truncation penalty; expression (T, E)."""
     beyond = (expression - 1).relu() + (-expression).relu()
-    return ((expression / 0.35).square() + (beyond / 0.05).square()).sum(-1).mean()
+    return ((expression / 0.5).square() + (beyond / 0.05).square()).sum(-1).mean()
 
 
 def smoothness_loss(track: Tensor, sigma: float, rate: float) -> Tensor:

@@ -128,6 +128,7 @@ def objective(
     p: Parameters, seen: Observations, body: EhmModel, weights, pixels_per_metre, reach, fit_shape, outlines=None
 ) -> Tensor:
     """L = λ_kpt L_kpt + λ_3d L_3d + λ_reg L_reg + λ_smooth L_smooth, a mean over frames."""
+    p = replace(p, expression=p.expression * _free_units(body))
     posed = body.with_shape(p.betas_body, p.betas_head).with_rotmats(p.rotmats(), p.expression, p.transl)
     points, joints = (x @ CAM_TO_WORLD for x in (posed.landmarks(), posed.joints))
     keypoints = losses.keypoint_loss(project(points, seen.K), seen.pixels, seen.weight, pixels_per_metre, SIGMA, reach)
@@ -153,6 +154,11 @@ def objective(
         shape = p.betas_body.square().sum() + p.betas_head.square().sum()
         total = total + weights["reg"] * shape / min(INDEPENDENT_FRAMES, len(p.transl))
     return total
+
+
+def _free_units(body: EhmModel) -> Tensor:
+    """1 for expression units that are estimated; gaze belongs to `eye_pose`, the tongue has no landmark."""
+    return torch.tensor([0.0 if n.startswith(("eyeLook", "tongue")) else 1.0 for n in body.expression_names])
 
 
 def _plausible(p: Parameters) -> Tensor:

@@ -72,7 +72,7 @@ def rim_candidates(body: EhmModel) -> Tensor:
     """Vertices (N,) that outlines may pull: no head (hair), no hands, no feet."""
     ignored = [*FEET, *WRISTS.values(), *(j for side in HANDS.values() for j in side)]
     plain = (body.head_mask < 0.01) & (body.lbs_weights[:, ignored].sum(-1) < 0.3)
-    return torch.nonzero(plain)[::VERTEX_STRIDE, 0]
+    return torch.nonzero(plain)[::VERTEX_STRIDE, 0].contiguous()
 
 
 def match(contours: Contours, verts: Tensor, body: EhmModel, small: EhmModel, K: Tensor, reach: float) -> Matches:

@@ -109,6 +109,7 @@ def _observe(seen: Detections, valid: Validity, K: Tensor, fps: float) -> Observ
         weight[:, keypoint_slice(part)] *= trusted[:, None] * losses.EFFECTIVE_POINTS[part] / count
     weight[:, 0:11] *= np.where(valid.face, 0.0, 0.5)[:, None]  # the face points say it better
     weight[:, 17:23] *= 0.3  # the pose model's own finger points are rough
+    weight[:, 29:31] *= 0.3  # heels are seen from behind only
     start, end = (seen.body3d[:, [m[i] for m in BONE_MARKS]] for i in (0, 1))
     confidence = np.minimum(*(seen.confidence[:, [m[i] for m in BONE_MARKS]] for i in (0, 1)))
     directions = torch.nn.functional.normalize(torch.from_numpy(end - start), dim=-1)
@@ -156,7 +157,8 @@ def _fit_shape(source, start, seen, valid, body, config, scratch, progress) -> P
     if kept is None:
         known = np.flatnonzero(valid.person)
         chosen, outlined = (known[_spread(len(known), count)] for count in (SHAPE_FRAMES, OUTLINE_FRAMES))
-        options = {"weights": replace(config, lambda_smooth=0.0).weights, "fit_shape": True}  # frames are not neighbours
+        # The chosen frames are not neighbours: no smoothness between them.
+        options = {"weights": replace(config, lambda_smooth=0.0).weights, "fit_shape": True}
         small = body.for_landmarks(silhouette.rim_candidates(body))
         fitted = refine(
             start.frames(chosen), seen.frames(chosen), body.for_landmarks(), steps=config.shape_steps,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import roma
 import torch
 
 from emosh_core.artifacts import KEYPOINTS, keypoint_slice
@@ -21,9 +22,8 @@ SIZE = (320, 400)
 FRAMES = 12
 
 
-@pytest.fixture(scope="module")
-def truth(body):
-    """A person of unusual shape who raises the arms, turns a little, bends a knee and smiles."""
+def person(body, transl):
+    """Pose somebody of unusual shape who raises the arms, turns a little, bends a knee and smiles."""
     pose = zero_pose(FRAMES)
     s = torch.linspace(0, 1, FRAMES)
     names = priors.BODY_JOINTS
@@ -33,19 +33,18 @@ def truth(body):
     pose.body_pose[:, names.index("left_knee"), 0] = 0.8 * s
     pose.body_pose[:, names.index("left_hip"), 0] = -0.7 * s
     pose.global_orient[:, 1] = 0.5 * s - 0.2
-    pose.expression[:, body.expression_names.index("mouthSmileLeft")] = 0.6 * s
-    pose.expression[:, body.expression_names.index("mouthSmileRight")] = 0.6 * s
-    pose.transl[:] = torch.tensor([0.1, 0.0, -3.2])
+    for side in ("Left", "Right"):
+        pose.expression[:, body.expression_names.index(f"mouthSmile{side}")] = 0.8 * s
+    pose.transl[:] = torch.tensor(transl)
     betas = torch.zeros(32), torch.zeros(64)
     betas[0][:3] = torch.tensor([1.5, -1.0, 0.8])
     return body.for_landmarks().with_shape(*betas).with_pose(pose)
 
 
-@pytest.fixture(scope="module")
-def planted(truth):
-    """Detections that see the truth exactly; the second frame's person is missing."""
+def see(posed):
+    """Detect exactly what is there; points outside the picture are not seen."""
     K = torch.from_numpy(default_intrinsics(*SIZE))
-    points = truth.landmarks() @ CAM_TO_WORLD
+    points = posed.landmarks() @ CAM_TO_WORLD
     pixels = project(points, K)
     scale = K[0, 0] / points[:, keypoint_slice("body"), 2].mean()
     depth = torch.zeros(points.shape[:2])
@@ -54,12 +53,25 @@ def planted(truth):
         depth[:, s] = (points[:, s, 2] - points[:, s, 2][:, :1]) * scale
     body3d = points[:, keypoint_slice("body")]
     hips = body3d[:, [23, 24]].mean(1, keepdim=True)
-    confidence = np.ones(points.shape[:2], np.float32)
-    confidence[1] = 0
-    silhouette = np.ones(FRAMES, np.float32)
-    silhouette[1] = 0
-    pixels[1] = 0
-    return Detections(pixels.numpy(), depth.numpy(), confidence, (body3d - hips).numpy(), silhouette)
+    inside = ((pixels > 0) & (pixels < torch.tensor(SIZE))).all(-1)
+    confidence = inside.float().numpy()
+    return Detections(
+        pixels.numpy(), depth.numpy(), confidence, (body3d - hips).numpy(), np.ones(FRAMES, np.float32)
+    )
+
+
+@pytest.fixture(scope="module")
+def truth(body):
+    return person(body, transl=(0.1, 0.0, -3.2))
+
+
+@pytest.fixture(scope="module")
+def planted(truth):
+    """The truth, exactly; but in the second frame nobody is seen."""
+    detections = see(truth)
+    for values in (detections.confidence, detections.silhouette, detections.keypoints2d):
+        values[1] = 0
+    return detections
 
 
 class Planted:
@@ -88,13 +100,19 @@ def motion(clip, body, planted):
     return track(clip, body, TrackConfig(), detector=Planted(planted))
 
 
+def aligned_error(got, want):
+    """Joint distances [m] after the best similarity: one camera cannot tell a giant far off from a child nearby."""
+    rotation, place, scale = roma.rigid_points_registration(got, want, compute_scaling=True)
+    moved = scale[:, None, None] * got @ rotation.mT + place[:, None]
+    return (moved - want).norm(dim=-1).numpy()
+
+
 def test_planted_motion_is_recovered(motion, truth):
     seen = motion.person_valid
     assert seen.tolist() == [i != 1 for i in range(FRAMES)]
     assert np.nanmedian(motion.reprojection_error) < 1.0
-    got, want = motion.joints[:, :22], truth.joints[:, :22].numpy()
-    error = np.linalg.norm((got - got[:, :1]) - (want - want[:, :1]), axis=-1)[seen]
-    assert np.median(error) < 0.03 and np.quantile(error, 0.95) < 0.12, (np.median(error), np.quantile(error, 0.95))
+    error = aligned_error(torch.from_numpy(motion.joints[:, :22]), truth.joints[:, :22])[seen]
+    assert np.median(error) < 0.03 and np.quantile(error, 0.95) < 0.1, (np.median(error), np.quantile(error, 0.95))
 
 
 def test_every_frame_gets_an_output_and_gaps_are_bridged(motion, truth):
@@ -105,9 +123,11 @@ def test_every_frame_gets_an_output_and_gaps_are_bridged(motion, truth):
     assert np.linalg.norm(motion.joints[1] - middle, axis=-1).max() < 0.05
 
 
-def test_smile_is_read_from_the_face(motion, body):
-    smile = motion.expression[:, body.expression_names.index("mouthSmileLeft")]
-    assert smile[-1] > 0.25 and smile[-1] > smile[0] + 0.2
+def test_smile_is_read_from_a_close_face(clip, body):
+    close = person(body, transl=(0.0, -0.55, -0.7))
+    motion = track(clip, body, TrackConfig(), detector=Planted(see(close)))
+    left, right = (motion.expression[:, body.expression_names.index(f"mouthSmile{s}")] for s in ("Left", "Right"))
+    assert left[-1] > 0.3 > left[0] + 0.1 and right[-1] > 0.3
 
 
 def test_shape_is_surer_than_the_prior_where_it_was_seen(motion):
@@ -184,8 +204,6 @@ def test_translation_is_solved_exactly():
 
 
 def test_rotation_gaps_take_the_short_way():
-    import roma
-
     angles = torch.tensor([0.0, 9.0, 9.0, 0.6])
     rotations = roma.rotvec_to_rotmat(torch.stack([0 * angles, angles, 0 * angles], -1))
     filled = fill_rotation_gaps(rotations, torch.tensor([True, False, False, True]))
