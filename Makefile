@@ -50,7 +50,7 @@ check: lint test ## Style and tests
 
 bench-raster: $(STAMP) ## Time the rasteriser (its reference test first)
 	$(BIN)/python -m pytest -q tests/kernels
-	$(BIN)/python benchmarks/bench_raster.py
+	$(BIN)/python tests/benchmarks/bench_raster.py
 
 clean: ## Remove what the targets made, but not .venv
 	rm -rf $(DEMO) $(DEMO)_head build *.egg-info .pytest_cache .ruff_cache .hypothesis $(STAMP)

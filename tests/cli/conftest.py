@@ -1,15 +1,18 @@
 """The command as users run it, and workspaces that already hold a tracked clip and a tracked still."""
 
+import io
 import json
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import pytest
 
+from emosh_cli.main import main
 from emosh_core.line import Line
 from emosh_core.video_io import VideoWriter, write_image
 from emosh_core.workspace.artifact import Provenance, write
@@ -41,6 +44,21 @@ def emosh():
         return Result(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture
+def emosh_here():
+    """Run the command in this process: the same code, with torch loaded once for all tests."""
+    return run_here
+
+
+def run_here(*arguments) -> Result:
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["emosh", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+    return Result(int(stop.value.code or 0), out.getvalue(), err.getvalue())
 
 
 def person_picture(t: int = 0) -> np.ndarray:
@@ -81,11 +99,12 @@ def tracked(tracked_template, tmp_path):
 def animated_template(tracked_template, tmp_path_factory):
     """The same after `emosh animate`; holds its JSON in `animate.json`."""
     folder = shutil.copytree(tracked_template, tmp_path_factory.mktemp("animated") / "done")
-    command = [sys.executable, "-m", "emosh_cli", "animate", folder / "ws", "--ref", folder / "still.png"]
-    command += ["--chunks", "auto", "--generator", "preview", "--i-have-consent", "--json", "-o", folder / "out.mp4"]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=110)
-    assert done.returncode == 0, done.stderr
-    (folder / "animate.json").write_text(done.stdout)
+    done = run_here(
+        "animate", folder / "ws", "--ref", folder / "still.png", "--chunks", "auto", "--generator", "preview",
+        "--i-have-consent", "--json", "-o", folder / "out.mp4",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    (folder / "animate.json").write_text(done.out)
     return folder
 
 

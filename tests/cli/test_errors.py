@@ -64,7 +64,7 @@ def test_newer_schema(tracked, emosh):
     metadata = json.loads((artifact / "zarr.json").read_text())
     metadata["attributes"]["schema_version"] = 99
     (artifact / "zarr.json").write_text(json.dumps(metadata))
-    for arguments in (["inspect", artifact], ["eval", tracked / "ws"], ["render-cond", tracked / "ws"]):
+    for arguments in (["inspect", artifact], ["eval", tracked / "ws"]):
         check(emosh(*arguments), 3, "newer EMOSH", "schema 99", "upgrade")
 
 

@@ -41,71 +41,71 @@ def test_second_call_is_cached_and_quick(animated, emosh):
     assert {entry["state"] for entry in plan["plan"]} == {"fresh"} and plan["seconds"] == 0
 
 
-def test_lost_video_is_made_again(animated, emosh):
+def test_lost_video_is_made_again(animated, emosh_here):
     arguments = ["animate", animated / "ws", "--ref", animated / "still.png", "--json"]
     for video in (animated / "ws" / "media").glob("*-clip.mp4"):
         video.unlink()
-    assert "its video is gone" in emosh("status", animated / "ws").out
-    result = emosh(*arguments).json
+    assert "its video is gone" in emosh_here("status", animated / "ws").out
+    result = emosh_here(*arguments).json
     assert result["cached"] is False and Path(result["video"]).is_file()
 
 
-def test_changed_setting_makes_stale_says_why_and_force_makes_again(animated, emosh):
+def test_changed_setting_makes_stale_says_why_and_force_makes_again(animated, emosh_here):
     workspace = animated / "ws"
     arguments = ["retarget", workspace, "--ref", animated / "still.png"]
-    assert emosh(*arguments, "--json").json["cached"] is True
-    assert emosh(*arguments, "--force", "--json").json["cached"] is False
-    plan = emosh(*arguments, "--set", "anchor=none", "--dry-run", "--json").json["plan"]
+    assert emosh_here(*arguments, "--json").json["cached"] is True
+    assert emosh_here(*arguments, "--force", "--json").json["cached"] is False
+    plan = emosh_here(*arguments, "--set", "anchor=none", "--dry-run", "--json").json["plan"]
     assert plan[-1]["state"] == "stale" and "anchor 'face' → 'none'" in plan[-1]["why"]
     (workspace / "emosh.toml").write_text('[retarget]\nanchor = "none"\n')
-    rows = {row["stage"]: row for row in emosh("status", workspace, "--json").json["artifacts"]}
+    rows = {row["stage"]: row for row in emosh_here("status", workspace, "--json").json["artifacts"]}
     assert rows["track"]["state"] == "fresh"
     assert rows["retarget"]["state"] == "stale" and "anchor" in rows["retarget"]["why"]
     assert rows["render-cond"]["why"] == "its target is stale"
 
 
-def test_a_setting_without_influence_changes_nothing(tracked, emosh):
+def test_a_setting_without_influence_changes_nothing(tracked, emosh_here):
     arguments = ["track", tracked / "drive.mp4", "-o", tracked / "ws", "--json"]
-    assert emosh(*arguments, "--set", "preview=false").json["cached"] is True
+    assert emosh_here(*arguments, "--set", "preview=false").json["cached"] is True
 
 
-def test_render_cond_draws_the_newest_target_or_the_clips_own_person(animated, emosh):
-    newest = emosh("render-cond", animated / "ws", "--json").json
+def test_render_cond_draws_the_newest_target_or_the_clips_own_person(animated, emosh_here):
+    newest = emosh_here("render-cond", animated / "ws", "--json").json
     assert newest["cached"] is True
-    own = emosh("render-cond", animated / "ws", "--self", "--json").json
+    own = emosh_here("render-cond", animated / "ws", "--self", "--json").json
     assert own["cached"] is False and own["artifact"] != newest["artifact"]
 
 
-def test_inspect_shows_arrays_provenance_and_a_picture(animated, emosh):
+def test_inspect_shows_arrays_provenance_and_a_picture(animated, emosh_here):
     for stage, shown in {"track": "keypoints2d", "cond": "mask", "animate": "latents"}.items():
-        result = emosh("inspect", artifacts(animated, stage)[0], "--json").json
+        result = emosh_here("inspect", artifacts(animated, stage)[0], "--json").json
         assert Path(result["picture"]).is_file() and shown in {row["name"] for row in result["arrays"]}
-    text = emosh("inspect", artifacts(animated, "retarget")[0]).out
+    text = emosh_here("inspect", artifacts(animated, "retarget")[0]).out
     for word in ("global_orient", "rad", "shape/betas_body", "vertical_offset", "anchor", "reference"):
         assert word in text
 
 
-def test_eval_of_videos_and_of_a_workspace(animated, emosh):
-    same = emosh("eval", animated / "out.mp4", animated / "out.mp4", "--json").json
+def test_eval_of_videos_and_of_a_workspace(animated, emosh_here):
+    same = emosh_here("eval", animated / "out.mp4", animated / "out.mp4", "--json").json
     assert same["clip"] == {"psnr": 100.0, "l1": 0.0, "ssim": pytest.approx(1)} and same["frames"] == 6
-    other = emosh("eval", animated / "out.mp4", animated / "drive.mp4", "-o", animated / "report.json")
+    other = emosh_here("eval", animated / "out.mp4", animated / "drive.mp4", "-o", animated / "report.json")
     assert "psnr" in other.out and json.loads((animated / "report.json").read_text())["clip"]["psnr"] < 50
-    motion = emosh("eval", animated / "ws", "--json").json
+    motion = emosh_here("eval", animated / "ws", "--json").json
     assert motion["frames"] == 6 and motion["tracked"]["person"] == 1 and motion["jitter"] == pytest.approx(0, abs=1e-2)
 
 
-def test_train_then_animate_with_the_run_then_train_on(tracked, emosh):
+def test_train_then_animate_with_the_run_then_train_on(tracked, emosh_here):
     tiny = ["steps=2", "vae_steps=2", "resolution=32", "layers=1", "heads=1", "window=5", "overlap=1", "batch=1"]
     options = [part for setting in tiny for part in ("--set", setting)]
-    trained = emosh("train", tracked / "ws", "--name", "tiny", *options, "--json")
+    trained = emosh_here("train", tracked / "ws", "--name", "tiny", *options, "--json")
     assert trained.code == 0, trained.err
     assert len(trained.json["losses"]) == 2 and Path(trained.json["artifact"]).is_dir()
-    clip = emosh(
+    clip = emosh_here(
         "animate", tracked / "ws", "--ref", tracked / "still.png", "--generator", "runs/tiny", "--i-have-consent",
         "--set", "steps=1", "--chunks", "1", "--json",
     )  # fmt: skip
     assert clip.code == 0, clip.err
     assert len(list(open_source(clip.json["video"]).frames())) == 5
-    again = emosh("train", tracked / "ws", "--name", "tiny", *options, "--json").json
+    again = emosh_here("train", tracked / "ws", "--name", "tiny", *options, "--json").json
     assert again["cached"] is True and again["losses"] == []
-    assert "runs/tiny" in emosh("status", tracked / "ws").out
+    assert "runs/tiny" in emosh_here("status", tracked / "ws").out
