@@ -136,7 +136,7 @@ def status(line: Line) -> list[dict[str, Any]]:
                 "state": "stale" if reasons else "fresh",
                 "why": "; ".join(reasons),
                 "artifact": str(path),
-            }  # fmt: skip
+            }
         )
     return rows
 

@@ -6,6 +6,7 @@ import inspect
 import json
 import textwrap
 import typing
+from itertools import pairwise
 from pathlib import Path
 
 from emosh_core.config import describe
@@ -39,7 +40,7 @@ def _meanings(cls: type) -> dict[str, str]:
     body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body
     return {
         field.target.id: " ".join(text.value.value.split())
-        for field, text in zip(body, body[1:])
+        for field, text in pairwise(body)
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
     }
 

@@ -174,7 +174,9 @@ def test_digest_follows_the_content(workspace, tmp_path):
 
 
 def test_fingerprint_depends_on_each_part_and_not_on_key_order():
-    base = dict(stage="track", schema=1, settings={"a": 1, "b": (2, 3)}, inputs=["x", "y"], models={"body": "z"})
+    base = {
+        "stage": "track", "schema": 1, "settings": {"a": 1, "b": (2, 3)}, "inputs": ["x", "y"], "models": {"body": "z"},
+    }  # fmt: skip
     known = fingerprint(**base)
     assert len(known) == 12 and known == fingerprint(**{**base, "settings": {"b": [2, 3], "a": 1}})
     changes = {"stage": "animate", "schema": 2, "settings": {"a": 2, "b": (2, 3)}, "inputs": ["y", "x"], "models": {}}
