@@ -35,7 +35,8 @@ def person_mask(image: np.ndarray) -> np.ndarray:
     labels = np.where(likely, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[~around], labels[inside] = cv2.GC_BGD, cv2.GC_FGD
     cv2.setRNGSeed(0)
-    cv2.grabCut(small[..., ::-1].copy(), labels, None, np.zeros((1, 65)), np.zeros((1, 65)), GRABCUT_ROUNDS, cv2.GC_INIT_WITH_MASK)
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(small[..., ::-1].copy(), labels, None, *models, GRABCUT_ROUNDS, cv2.GC_INIT_WITH_MASK)
     person = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
     return cv2.resize(cv2.GaussianBlur(person, (5, 5), 0), (width, height), interpolation=cv2.INTER_CUBIC) > 0.5
 

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from emosh_core.errors import ArtifactError
+from emosh_core.quiet import quiet_native_stderr
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,8 @@ def open_source(path: str | Path) -> Source:
 def read_image(path: str | Path) -> np.ndarray:
     """Read an image as uint8 RGB (H, W, 3), EXIF orientation applied, transparency laid on white."""
     data = np.fromfile(path, np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    with quiet_native_stderr():  # libpng complains about colour profiles that do not matter here
+        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     if image is None:
         raise ArtifactError(f"not an image that can be read: {path}", found=f"{data.size} bytes", fix="use PNG or JPEG")
     if image.ndim == 3 and image.shape[2] == 4:
@@ -73,7 +75,8 @@ def read_image(path: str | Path) -> np.ndarray:
         alpha = image[..., 3:] / full
         flat = image[..., :3] / full * alpha + (1 - alpha)
         return np.ascontiguousarray((flat[..., ::-1] * 255).round().astype(np.uint8))
-    return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    with quiet_native_stderr():
+        return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
@@ -115,7 +118,8 @@ def _open_video(path: Path) -> Source:
             fps = float(stream.average_rate or stream.guessed_rate or 30)
             count = stream.frames or int((container.duration or 0) / 1e6 * fps)
     except (av.error.FFmpegError, ValueError) as error:
-        raise ArtifactError(f"not a video that can be read: {path}", found=str(error), fix="use mp4, mov, webm or mkv") from error
+        fix = "use mp4, mov, webm or mkv"
+        raise ArtifactError(f"not a video that can be read: {path}", found=str(error), fix=fix) from error
     if first is None:
         raise ArtifactError(f"the video has zero frames: {path}", fix="check that the file was written completely")
     height, width = _upright(first).shape[:2]
@@ -151,7 +155,7 @@ def _video_frames(source: Source) -> Iterator[tuple[float, np.ndarray]]:
     missing = source.count - produced
     if bad or (source.count and missing > max(2, 0.02 * source.count)):
         source.problems.append(
-            f"{source.path.name}: {produced} good frames were kept; {max(bad, missing)} damaged or missing ones left out"
+            f"{source.path.name}: {produced} good frames were kept; {max(bad, missing)} damaged or missing left out"
         )
 
 
@@ -190,7 +194,8 @@ class VideoWriter:
         stream.pix_fmt = "yuv420p" if size[0] % 2 == 0 and size[1] % 2 == 0 else "yuv444p"
         stream.options = {"crf": str(crf), "preset": "veryfast"}
         self._times = None
-        if times is not None and len(times) and np.abs(times - times[0] - np.arange(len(times)) / fps).max() > 0.25 / fps:
+        even = np.arange(0 if times is None else len(times)) / fps
+        if len(even) and np.abs(times - times[0] - even).max() > 0.25 / fps:
             self._times = times - times[0]
             stream.codec_context.time_base = Fraction(1, 90000)
         self._container.metadata.update(metadata or {})
