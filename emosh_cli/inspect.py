@@ -34,7 +34,17 @@ def inspect(
     if json:
         print_json(header | {"artifact": str(artifact), "arrays": rows, "picture": str(shown)})
         return
-    origin = ("kind", "schema_version", "fingerprint", "created", "emosh_version", "seconds", "device", "frames")
+    origin = (
+        "kind",
+        "schema_version",
+        "fingerprint",
+        "created",
+        "emosh_version",
+        "seconds",
+        "device",
+        "frames",
+        "notes",
+    )
     print_table(["", ""], [[key, header[key]] for key in origin])
     print_table(["array", "shape", "axes", "dtype", "unit"], [list(row.values()) for row in rows])
     print_table(["value", ""], list(header["values"].items()))

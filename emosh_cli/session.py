@@ -10,6 +10,7 @@ from emosh_core.errors import ConfigError
 from emosh_core.line import Line, Step
 from emosh_core.settings import SECTIONS
 from emosh_core.workspace import layout
+from emosh_core.workspace.artifact import read_header
 from emosh_core.workspace.workspace import Workspace
 
 
@@ -48,7 +49,7 @@ class Session:
         self.console.detail(f"{done.stage}: {'cached' if done.cached else 'made'} in {done.seconds:.1f} s")
         result = {
             "stage": done.stage, "artifact": str(done.artifact), "fingerprint": done.fingerprint,
-            "cached": done.cached, "seconds": done.seconds,
+            "cached": done.cached, "seconds": done.seconds, "notes": read_header(done.artifact)["notes"],
         } | extra(done.artifact)  # fmt: skip
         if self.json:
             print_json(result)

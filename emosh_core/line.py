@@ -39,6 +39,8 @@ class Making:
     """Suffix to the path of a file for people to look at, in the workspace's `media/`."""
     device: str
     progress: Callable[[int, int], None] | None
+    note: Callable[[str], None]
+    """Takes what a person should know about the result; it is said and kept with the artifact."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,17 +75,21 @@ class Line:
         def make(making: Making) -> Motion:
             from emosh_core.video_io import open_source
 
-            open_source(path)  # an unreadable file is known before torch is loaded
+            source = open_source(path)  # an unreadable file is known before torch is loaded
             from emosh_core.body.assets import load_body
+            from emosh_core.previews import overlay, write_video
             from emosh_core.tracker.track import track
 
             body = load_body()
             # The path as it was given, for messages; `inputs/` holds the same content.
             motion = track(path, body, config, scratch=making.scratch, progress=making.progress)
             if config.preview:
-                from emosh_core.previews import write_overlay
-
-                write_overlay(making.media("overlay"), path, motion, body)
+                write_video(making.media("overlay"), overlay(source, motion, body), motion.fps, motion.time)
+            else:
+                for _ in source.frames():  # only reading tells what is damaged
+                    pass
+            for problem in source.problems:
+                making.note(problem)
             return motion
 
         return self._step(

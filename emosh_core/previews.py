@@ -1,13 +1,17 @@
 """Pictures of artifacts for people to look at; all derivable, none is read by a stage."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from emosh_core.artifacts import Clip, Cond, Motion
-from emosh_core.video_io import VideoWriter, open_source
+from emosh_core.video_io import Source, VideoWriter, open_source
+
+if TYPE_CHECKING:
+    from emosh_core.body.ehm import EhmModel
 
 STRIP_FRAMES = 6
 STRIP_HEIGHT = 240
@@ -16,12 +20,11 @@ SIDES = {"centre": (60, 60, 60), "left": (40, 110, 220), "right": (220, 90, 40)}
 """Colours (RGB) of bones by the side of the body they belong to."""
 
 
-def write_overlay(path: Path, source: Path, motion: Motion, body) -> None:
-    """Write the fitted mesh over the frames that it was fitted to."""
+def overlay(source: Source, motion: Motion, body: "EhmModel") -> Iterator[np.ndarray]:
+    """Yield the fitted mesh over the frames that it was fitted to."""
     from emosh_core.render.overlay import overlay_frames
 
-    frames = (frame for _, frame in open_source(source).frames())
-    write_video(path, overlay_frames(frames, motion, body), motion.fps, motion.time)
+    return overlay_frames((frame for _, frame in source.frames()), motion, body)
 
 
 def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, times: np.ndarray) -> None:

@@ -152,12 +152,18 @@ def _make(workspace: Workspace, step: Step, report: Report, device: str, force: 
     def media(suffix: str) -> Path:
         return workspace.media / f"{step.name}-{step.fingerprint}-{suffix}.mp4"
 
+    notes: list[str] = []
+
+    def note(text: str) -> None:
+        notes.append(text)
+        report.note(text)
+
     with report.progress(f"{step.stage} {step.name}") as progress:
-        value = step.make(Making(scratch=scratch, media=media, device=device, progress=progress))
+        value = step.make(Making(scratch=scratch, media=media, device=device, progress=progress, note=note))
     provenance = Provenance(
         fingerprint=step.fingerprint, config=step.config, inputs=list(step.inputs), models=step.models,
         created=datetime.now(UTC).isoformat(timespec="seconds"), emosh_version=importlib.metadata.version("emosh"),
-        seconds=round(time.perf_counter() - started, 3), device=device,
+        seconds=round(time.perf_counter() - started, 3), device=device, notes=notes,
     )  # fmt: skip
     return workspace.commit(step.stage, step.name, step.fingerprint, lambda folder: write(folder, value, provenance))
 

@@ -4,16 +4,16 @@ import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported, as in emosh_cli/main.py
 
-from dataclasses import replace  # noqa: E402
+from dataclasses import replace
 
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
+import numpy as np
+import pytest
 
-from emosh_core.artifacts import KEYPOINTS, Motion, Shape  # noqa: E402
-from emosh_core.body.assets import load_body  # noqa: E402
-from emosh_core.body.pose import pose_from_motion  # noqa: E402
-from emosh_core.geometry.camera import CAMERA_AT_ORIGIN, default_intrinsics  # noqa: E402
-from emosh_core.tracker import priors  # noqa: E402
+from emosh_core.artifacts import KEYPOINTS, Motion, Shape
+from emosh_core.body.assets import load_body
+from emosh_core.body.pose import pose_from_motion
+from emosh_core.geometry.camera import CAMERA_AT_ORIGIN, default_intrinsics
+from emosh_core.tracker import priors
 
 
 @pytest.fixture(scope="session")

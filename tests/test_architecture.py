@@ -22,7 +22,9 @@ FORBIDDEN = {
     "emosh_core.errors": ("torch", "numpy", "zarr", "emosh_core."),
     "emosh_core.config": ("torch", "numpy", "zarr"),
     "emosh_core.settings": ("torch", "numpy", "zarr"),
-    "emosh_core.workspace": ("torch", "emosh_core.tracker", "emosh_core.render", "emosh_core.generate", "emosh_core.body"),
+    "emosh_core.workspace": (
+        "torch", "emosh_core.tracker", "emosh_core.render", "emosh_core.generate", "emosh_core.body",
+    ),
     "emosh_core.workspace.layout": ("torch", "numpy", "zarr", "emosh_core."),
     "emosh_core.geometry": ("emosh_core.body", "emosh_core.render", "emosh_core.tracker", "emosh_core.generate"),
     "emosh_core.body": ("emosh_core.render", "emosh_core.tracker", "emosh_core.generate", "emosh_core.workspace"),
@@ -31,7 +33,8 @@ FORBIDDEN = {
     "emosh_core.generate": ("emosh_core.tracker", "emosh_core.workspace"),
     "emosh_core.training": ("emosh_core.tracker",),
     "emosh_core.metrics": (
-        "torch", "emosh_core.tracker", "emosh_core.render", "emosh_core.generate", "emosh_core.body", "emosh_core.workspace",
+        "torch", "emosh_core.tracker", "emosh_core.render", "emosh_core.generate", "emosh_core.body",
+        "emosh_core.workspace",
     ),
     "emosh_cli": ("emosh_kernels",),
 }  # fmt: skip

@@ -41,6 +41,8 @@ class Provenance:
     emosh_version: str = ""
     seconds: float = 0.0
     device: str = ""
+    notes: list[str] = field(default_factory=list)
+    """What a person should know, for example frames that could not be decoded."""
 
 
 def write(path: Path, value: Any, provenance: Provenance) -> None:

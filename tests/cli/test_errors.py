@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from emosh_core.video_io import VideoWriter
+from emosh_core.workspace.workspace import template_folder
 
 
 def check(result, code, *words):
@@ -47,6 +48,18 @@ def test_nobody_in_the_clip(tmp_path, emosh):
     result = emosh("track", tmp_path / "grey.mp4", "-o", tmp_path / "ws", "-q")
     assert result.code == 3 and "no person" in result.err and "frames 0–2" in result.err, result.err
     assert not list((tmp_path / "ws" / "artifacts" / "track").iterdir())
+
+
+@pytest.mark.e2e
+def test_damaged_tail_keeps_the_good_frames_and_says_so(tmp_path, emosh):
+    clip = template_folder() / "inputs" / "driving" / "demo_head_single_face.mp4"
+    data = bytearray(clip.read_bytes())
+    data[150_000:160_000] = bytes(10_000)  # the index at the end of the file stays whole
+    (tmp_path / "cut.mp4").write_bytes(data)
+    quick = ["--set", "steps=1", "--set", "shape_steps=1", "--set", "preview=false"]
+    result = emosh("track", tmp_path / "cut.mp4", "-o", tmp_path / "ws", *quick, "--json")
+    assert result.code == 0, result.err
+    assert "good frames were kept" in result.err and result.json["notes"]
 
 
 def test_unwritable_workspace(tmp_path, emosh):
