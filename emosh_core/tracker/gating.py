@@ -11,6 +11,7 @@ PERSON_CONFIDENCE = 0.5  # mean confidence of the most visible third of the body
 PERSON_SILHOUETTE = 0.5  # share of visible points on the segmented person (poses are invented on empty pictures)
 PERSON_RUN = 3  # frames in a row that a person without a face must be seen in a video
 FACE_PIXELS = 14.0  # smaller faces carry no expression
+FACE_TURN = 45.0  # [degrees] beyond which half of the points are the detector's imagination
 HAND_PIXELS = 10.0  # likewise for fingers
 WRIST_SLACK = 0.7  # distance of the hand's wrist from the arm's wrist, in forearm lengths
 
@@ -29,12 +30,21 @@ def judge(detections: Detections) -> Validity:
     """Decide from detections alone what is trusted in each frame."""
     face_points = detections.keypoints2d[:, keypoint_slice("face")]
     face = (detections.confidence[:, keypoint_slice("face")].mean(-1) > 0.5) & (_extent(face_points) > FACE_PIXELS)
+    readable = face & (_face_turn(detections) < FACE_TURN)
     body = np.sort(detections.confidence[:, keypoint_slice("body")], -1)[:, -11:].mean(-1)
     standing = (body > PERSON_CONFIDENCE) & (detections.silhouette > PERSON_SILHOUETTE)
     person = face | (_runs(standing, PERSON_RUN) if len(standing) > 1 else standing)
     return Validity(
-        person, face & person, _hand_valid(detections, "left") & person, _hand_valid(detections, "right") & person
+        person, readable & person, _hand_valid(detections, "left") & person, _hand_valid(detections, "right") & person
     )
+
+
+def _face_turn(detections: Detections) -> np.ndarray:
+    """How far the face is turned away from the camera, left or right (T,) [degrees]."""
+    outer_eyes = keypoint_slice("face").start + np.array([33, 263])
+    across = np.abs(np.diff(detections.keypoints2d[:, outer_eyes, 0], axis=-1))[:, 0]
+    behind = np.abs(np.diff(detections.depth[:, outer_eyes], axis=-1))[:, 0]
+    return np.degrees(np.arctan2(behind, across))
 
 
 def _hand_valid(detections: Detections, side: str) -> np.ndarray:

@@ -166,6 +166,10 @@ def test_gates(planted):
     two = Detections(*(v.copy() for v in vars(planted).values()))
     two.keypoints2d[:, keypoint_slice("left_hand")] += 200  # a hand far from its arm
     assert not judge(two).left_hand.any() and judge(two).right_hand[0]
+    profile = Detections(*(v.copy() for v in vars(planted).values()))
+    eyes = keypoint_slice("face").start + np.array([33, 263])
+    profile.depth[:, eyes] = [0, 300]  # one eye far behind the other: seen from the side
+    assert not judge(profile).face.any() and judge(profile).person[0]
     three = Detections(*(v.copy() for v in vars(planted).values()))
     three.keypoints2d[:, keypoint_slice("face")] *= 0.05  # a face too small to read
     assert not judge(three).face.any()
