@@ -4,6 +4,8 @@ All values are ours: hand-set from anatomy (a joint's usual range), not learnt f
 Joint frames are world-aligned in T-pose: left arm along +x, palms down, legs along −y, facing +z.
 """
 
+from functools import cache
+
 import torch
 
 BODY_JOINTS = (
@@ -38,6 +40,7 @@ def mirror(side: str) -> torch.Tensor:
     return torch.tensor([1.0, 1.0, 1.0] if side == "left" else [1.0, -1.0, -1.0])
 
 
+@cache
 def body_mean() -> torch.Tensor:
     """Mean axis-angle (21, 3) [rad]: standing, arms hanging."""
     mean = torch.zeros(21, 3)
@@ -46,17 +49,20 @@ def body_mean() -> torch.Tensor:
     return mean
 
 
+@cache
 def body_spread() -> torch.Tensor:
     """Standard deviation (21, 1) [rad] of each joint around the mean."""
     return torch.tensor([[_SPREAD[name.split("_")[-1]]] for name in BODY_JOINTS])
 
 
+@cache
 def body_limits() -> tuple[torch.Tensor, torch.Tensor]:
     """Lower and upper limits (21, 3) [rad]."""
     rows = [_side_limits(_LIMITS[name.split("_")[-1]], name) for name in BODY_JOINTS]
     return torch.stack([r[0] for r in rows]), torch.stack([r[1] for r in rows])
 
 
+@cache
 def hand_mean(side: str) -> torch.Tensor:
     """Mean axis-angle (15, 3) [rad] of a relaxed hand; joint order index, middle, pinky, ring, thumb."""
     mean = torch.zeros(15, 3)
@@ -64,6 +70,7 @@ def hand_mean(side: str) -> torch.Tensor:
     return mean * mirror(side)
 
 
+@cache
 def hand_limits(side: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Lower and upper limits (15, 3) [rad]."""
     rows = [_side_limits(FINGER_LIMITS if i < 12 else THUMB_LIMITS, side) for i in range(15)]

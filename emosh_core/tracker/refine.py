@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 
 import roma
 import torch
@@ -128,7 +129,7 @@ def objective(
     p: Parameters, seen: Observations, body: EhmModel, weights, pixels_per_metre, reach, fit_shape, outlines=None
 ) -> Tensor:
     """L = λ_kpt L_kpt + λ_3d L_3d + λ_reg L_reg + λ_smooth L_smooth, a mean over frames."""
-    p = replace(p, expression=p.expression * _free_units(body))
+    p = replace(p, expression=p.expression * _free_units(body.expression_names))
     posed = body.with_shape(p.betas_body, p.betas_head).with_rotmats(p.rotmats(), p.expression, p.transl)
     points, joints = (x @ CAM_TO_WORLD for x in (posed.landmarks(), posed.joints))
     keypoints = losses.keypoint_loss(project(points, seen.K), seen.pixels, seen.weight, pixels_per_metre, SIGMA, reach)
@@ -156,9 +157,10 @@ def objective(
     return total
 
 
-def _free_units(body: EhmModel) -> Tensor:
+@cache
+def _free_units(names: tuple[str, ...]) -> Tensor:
     """1 for expression units that are estimated; gaze belongs to `eye_pose`, the tongue has no landmark."""
-    return torch.tensor([0.0 if n.startswith(("eyeLook", "tongue")) else 1.0 for n in body.expression_names])
+    return torch.tensor([0.0 if n.startswith(("eyeLook", "tongue")) else 1.0 for n in names])
 
 
 def _plausible(p: Parameters) -> Tensor:
