@@ -151,8 +151,7 @@ def main() -> None:
         body = read_body(draft.read_bytes(), "draft", torch.device("cpu"), torch.float32)
         return observe.Stage(body, arguments.skins, SEED)
 
-    face, spread = observe.face_points(stage())
-    print(f"face landmarks: spread median {np.median(spread) * 1000:.2f} mm, largest {spread.max() * 1000:.1f} mm")
+    face = observe.face_points(stage())
     # Once only: points that lie on the skin cannot follow an offset off it, so a second round makes them drift.
     offsets = observe_limbs.offsets(stage())
     write(OUTPUT, with_landmarks(model, face, offsets))

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import mediapipe
 import numpy as np
+import outline
 import PIL.Image
 import roma
 import torch
 from render import Picture, Skin, draw
-from scipy.optimize import linear_sum_assignment
 
 from emosh_core.body import EhmModel, Pose, zero_pose
 from emosh_core.body.joints import EYES, HEAD
@@ -85,34 +85,35 @@ class Stage:
 
 
 def detect_face(mesh, picture: Picture) -> np.ndarray | None:
-    """Return the 478 landmarks (478, 2) [px] or None."""
+    """Return the 478 landmarks (478, 3) [px] or None; z is depth, in the same scale as x."""
     found = mesh.process(picture.rgb).multi_face_landmarks
     if not found:
         return None
-    return np.array([(p.x * SIZE, p.y * SIZE) for p in found[0].landmark])
+    return np.array([(p.x, p.y, p.z) for p in found[0].landmark]) * SIZE
 
 
-def face_points(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
-    """Return where MediaPipe's 478 landmarks lie on the mean neutral face (478, 3) [m], and their spread [m]."""
+def face_points(stage: Stage) -> np.ndarray:
+    """Return where MediaPipe's 478 landmarks lie on the mean neutral face (478, 3) [m], symmetric."""
     template, faces = stage.body.template.double().numpy(), stage.body.faces.numpy()
     observed: list[list[tuple[np.ndarray, float]]] = [[] for _ in range(478)]
-    seen = 0
+    shapes = []
     with mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True, refine_landmarks=True) as mesh:
         for _ in range(FACE_RENDERS):
             view = stage.bust({}, stage.rng.uniform(-0.55, 0.55), stage.rng.uniform(-0.25, 0.25))
             found = detect_face(mesh, view.picture)
             if found is None:
                 continue
-            seen += 1
-            for point, (x, y) in enumerate(found):
+            shapes.append(found * [1, -1, -1])  # our axes: y up, z towards the viewer
+            for point, (x, y, _) in enumerate(found):
                 column, row = int(x), int(y)
                 if not (0 <= column < SIZE and 0 <= row < SIZE) or view.picture.face_id[row, column] < 0:
                     continue
                 corners = template[faces[view.picture.face_id[row, column]]]
                 observed[point].append((view.picture.bary[row, column] @ corners, view.picture.facing[row, column]))
-    print(f"faces found on {seen} of {FACE_RENDERS} renderings, fewest observations {min(map(len, observed))}")
-    points, spread = zip(*(_settle(samples) for samples in observed), strict=True)
-    return mirror_average(np.array(points)), np.array(spread)
+    print(f"faces found on {len(shapes)} of {FACE_RENDERS} renderings, fewest observations {min(map(len, observed))}")
+    points, spread = map(np.array, zip(*(_settle(samples) for samples in observed), strict=True))
+    print(f"face landmarks: spread median {np.median(spread) * 1000:.2f} mm, largest {spread.max() * 1000:.1f} mm")
+    return outline.complete(points, spread, outline.mean_shape(np.array(shapes)))
 
 
 def _settle(samples: list[tuple[np.ndarray, float]]) -> tuple[np.ndarray, float]:
@@ -123,15 +124,6 @@ def _settle(samples: list[tuple[np.ndarray, float]]) -> tuple[np.ndarray, float]
     distance = np.linalg.norm(places - np.median(places, 0), axis=1)
     kept = places[distance <= max(np.median(distance) * 2, 1e-4)]
     return np.median(kept, 0), float(np.median(distance))
-
-
-def mirror_average(points: np.ndarray) -> np.ndarray:
-    """Make landmarks (N, 3) symmetric: each is averaged with the reflection of its partner."""
-    reflected = points * [-1, 1, 1]
-    cost = np.linalg.norm(points[:, None] - reflected[None], axis=2)
-    partner = linear_sum_assignment(cost**2)[1]
-    print(f"mirror residual: median {np.median(cost[np.arange(len(points)), partner]) * 1000:.2f} mm")
-    return (points + reflected[partner]) / 2
 
 
 def report_expressions(stage: Stage) -> None:
@@ -147,7 +139,7 @@ def report_expressions(stage: Stage) -> None:
                 found = detect_face(mesh, view.picture)
                 if found is not None:
                     projected = view.pixels(view.landmarks[75:])
-                    gap = np.linalg.norm(found - projected[:, :2], axis=1) * projected[:, 2] / view.focal * 1000
+                    gap = np.linalg.norm((found - projected)[:, :2], axis=1) * projected[:, 2] / view.focal * 1000
                     errors.append([np.median(gap), np.median(gap[lips]), np.median(gap[lids])])
             whole, lip, lid = np.mean(errors, 0) if errors else (np.nan,) * 3
             print(f"{expression or 'neutral'}: all {whole:.1f} mm, lips {lip:.1f} mm, lids {lid:.1f} mm "

@@ -15,6 +15,7 @@ from emosh_core.body import load_body, zero_pose
 from emosh_core.body.joints import HEAD, JOINT_NAMES, PARENTS
 from emosh_core.body.pose import pose_from_motion
 from emosh_core.errors import AssetError
+from emosh_core.render.keypoints import CONTOUR
 
 MEDIAPIPE_BLENDSHAPES = (
     "browDownLeft browDownRight browInnerUp browOuterUpLeft browOuterUpRight cheekPuff cheekSquintLeft "
@@ -228,6 +229,19 @@ def test_landmarks_are_mirror_symmetric(body):
     assert hands.norm(dim=1).max() < 0.004
     nearest = torch.cdist(points[keypoint_slice("face")], reflected[keypoint_slice("face")]).min(1).values
     assert nearest.median() < 0.001 and nearest.max() < 0.006
+
+
+@pytest.mark.parametrize("smile", [0.0, 1.0])
+def test_outline_of_the_face_is_smooth_and_symmetric(body, smile):
+    pose = zero_pose()
+    for side in ("Left", "Right"):
+        pose.expression[0, body.expression_names.index(f"mouthSmile{side}")] = smile
+    points = average(body).with_pose(pose).landmarks("face")[0, list(CONTOUR)]
+    step = np.diff(points[:, :2].double().numpy() @ [1, 1j])  # seen from the front
+    turns = np.degrees(np.angle(step / np.roll(step, 1)))
+    assert turns.sum() == pytest.approx(-360) and np.abs(turns).max() < 35  # once round, no zigzag
+    mirrored = points.flip(0) * torch.tensor([-1.0, 1.0, 1.0])
+    assert (points - mirrored).norm(dim=1).max() < 0.002
 
 
 def test_left_is_the_subjects_left(body):
