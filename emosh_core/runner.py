@@ -20,6 +20,8 @@ from emosh_core.workspace.workspace import Workspace
 
 SECONDS_PER_FRAME = {"track": 0.5, "retarget": 0.003, "render-cond": 0.05, "animate": 0.15}
 """First guess of a stage's cost on two cores; a workspace's own artifacts know better."""
+SECONDS_PER_CALL = {"track": 20.0, "retarget": 0.2, "render-cond": 0.5, "animate": 5.0}
+"""What a stage costs however few frames it has (loading, the shape pass)."""
 
 PER_CALL = {"generator", "chunks"}
 """Settings that are chosen call by call: another choice makes nothing stale."""
@@ -170,15 +172,16 @@ def _make(workspace: Workspace, step: Step, report: Report, device: str, force: 
 
 def _estimate(workspace: Workspace, step: Step) -> float:
     """Guess the seconds a step takes, from the newest artifact of its stage or the first guess."""
-    rate, frames = SECONDS_PER_FRAME[step.stage], step.frames
+    rate, once, frames = SECONDS_PER_FRAME[step.stage], SECONDS_PER_CALL[step.stage], step.frames
     for path in workspace.artifacts(step.stage):
         header = read_header(path)
-        rate = header["seconds"] / max(1, header["frames"])
+        if header["frames"] > 1:
+            rate = max(header["seconds"] - once, 0) / header["frames"]
     if step.stage == "track":
         from emosh_core.video_io import open_source
 
         frames = open_source(Line(workspace).source(step)).count
-    return round(rate * max(1, frames), 1)
+    return round(once + rate * max(1, frames), 1)
 
 
 def _difference(header: dict[str, Any], step: Step) -> str:

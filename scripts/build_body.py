@@ -85,7 +85,10 @@ def landmark_body(model: dict[str, np.ndarray]) -> landmarks.Body:
     parts = np.array(PARTS)[model["face_part"]]
     eyes = {side: model["faces"][np.isin(parts, [f"eye_front.{side[0].upper()}"])] for side in ("left", "right")}
     outer = model["faces"][np.isin(parts, ["body", "head", "hand.L", "hand.R", "foot.L", "foot.R"])]
-    return landmarks.Body(model["template"], model["joints"], model["faces"], model["weights"], outer, eyes)
+    jaw_drop = np.zeros(len(model["template"]))
+    jaw_open = list(model["expression_names"]).index("jawOpen")
+    jaw_drop[model["expression_verts"]] = -model["expression_dirs"][:, 1, jaw_open]
+    return landmarks.Body(model["template"], model["joints"], model["faces"], model["weights"], outer, eyes, jaw_drop)
 
 
 def write(path: Path, model: dict[str, np.ndarray]) -> None:

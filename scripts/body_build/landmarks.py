@@ -12,6 +12,12 @@ HAND_ORDER = ("thumb", "index", "middle", "ring", "pinky")
 """MediaPipe's order of fingers (SMPL-X swaps ring and pinky)."""
 
 
+LOWER_LIP = (95, 88, 178, 87, 14, 317, 402, 318, 324)
+"""The inner edge of the lower lip. In a closed mouth it touches the upper one, which must not catch its points."""
+LOWER_LIP_DROP = 0.011
+"""How far skin sinks when the mouth is wide open [m]; what sinks farther belongs to the lower lip."""
+
+
 @dataclass(frozen=True)
 class Body:
     """The mean rest body that landmarks are embedded on."""
@@ -22,6 +28,7 @@ class Body:
     weights: np.ndarray  # (V, 55)
     outer_faces: np.ndarray  # faces of the skin: no eyes, tongue, cavities
     eye_faces: dict[str, np.ndarray]  # faces of the "left" and "right" eyeball
+    jaw_drop: np.ndarray  # (V,) how far each vertex sinks when the mouth is wide open [m]
 
     def joint(self, name: str) -> np.ndarray:
         return self.joints[JOINT_NAMES.index(name)]
@@ -111,7 +118,11 @@ def ear_point(body: Body, sign: float) -> np.ndarray:
 
 def face_landmarks(body: Body, face: np.ndarray) -> Embedding:
     """Embed the 478 face landmarks; the last ten are irises and lie on the eyeballs, right eye first."""
-    parts = [embedding.on_surface(face[:468], body.verts, body.outer_faces)]
+    skin = embedding.on_surface(face[:468], body.verts, body.outer_faces)
+    hanging = body.outer_faces[(body.jaw_drop[body.outer_faces] > LOWER_LIP_DROP).all(1)]
+    lower = embedding.on_surface(face[list(LOWER_LIP)], body.verts, hanging)
+    skin.verts[list(LOWER_LIP)], skin.weights[list(LOWER_LIP)] = lower.verts, lower.weights
+    parts = [skin]
     parts.append(embedding.on_surface(face[468:473], body.verts, body.eye_faces["right"]))
     parts.append(embedding.on_surface(face[473:], body.verts, body.eye_faces["left"]))
     return embedding.stack(parts)

@@ -244,6 +244,16 @@ def test_outline_of_the_face_is_smooth_and_symmetric(body, smile):
     assert (points - mirrored).norm(dim=1).max() < 0.002
 
 
+def test_the_lower_lip_goes_down_with_the_jaw_and_the_upper_one_stays(body):
+    upper, lower = [191, 80, 81, 82, 13, 312, 311, 310, 415], [95, 88, 178, 87, 14, 317, 402, 318, 324]
+    pose = zero_pose(2)
+    pose.expression[1, body.expression_names.index("jawOpen")] = 0.6
+    closed, opened = body.with_shape(torch.zeros(32), torch.zeros(64)).with_pose(pose).landmarks("face")
+    drop = (closed - opened)[:, 1]
+    assert drop[upper].max() < 0.006 and drop[lower].min() > 0.01
+    assert drop[lower][4] == drop[lower].max()  # most in the middle
+
+
 def test_left_is_the_subjects_left(body):
     points = average(body).with_pose(zero_pose()).landmarks()[0]
     limbs = points[keypoint_slice("body")]
