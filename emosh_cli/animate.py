@@ -61,9 +61,9 @@ def animate(
     def extra(artifact: Path) -> dict[str, str]:
         return {"video": str(_deliver(session.workspace.root, artifact, out))}
 
-    artifact = session.complete(step, extra)
-    if artifact is not None:
-        session.console.note(f"video: {extra(artifact)['video']}")
+    result = session.complete(step, extra)
+    if result is not None:
+        session.console.note(f"video: {result['video']}")
 
 
 def _count(chunks: str) -> int | None:
@@ -85,7 +85,8 @@ def _confirm(workspace, consent: bool) -> None:
     if consent:
         workspace.record_consent("--i-have-consent")
     elif sys.stdin.isatty() and sys.stderr.isatty():
-        typer.confirm(QUESTION, abort=True, err=True)
+        if not typer.confirm(QUESTION, err=True):
+            raise ConfigError("without the consent of the people shown nothing is made", fix="ask them")
         workspace.record_consent("asked")
     else:
         raise ConfigError(

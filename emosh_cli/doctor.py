@@ -3,7 +3,12 @@
 from emosh_cli import options
 
 
-def doctor(json: options.Json = False):
+def doctor(
+    workspace_option: options.WorkspaceOption = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+):
     """Say what works on this machine, and the command that fixes the rest.
 
     Example: emosh doctor
@@ -11,7 +16,7 @@ def doctor(json: options.Json = False):
     from emosh_cli.console import print_json, print_table
     from emosh_core.diagnosis import diagnose
 
-    checks = [vars(check) for check in diagnose()]
+    checks = [vars(check) for check in diagnose(workspace_option)]
     if json:
         print_json({"checks": checks, "ok": all(check["state"] != "broken" for check in checks)})
         return

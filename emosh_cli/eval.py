@@ -10,8 +10,9 @@ from emosh_cli import options
 
 def evaluate(
     subject: Annotated[
-        Path, typer.Argument(metavar="VIDEO|WORKSPACE", help="Video to judge, or a workspace.", show_default=False)
-    ],
+        Path | None,
+        typer.Argument(metavar="VIDEO|WORKSPACE", help="Video to judge, or a workspace.", show_default=False),
+    ] = None,
     truth: Annotated[
         Path | None, typer.Argument(metavar="[VIDEO]", help="Video to compare with.", show_default=False)
     ] = None,
@@ -20,10 +21,12 @@ def evaluate(
         typer.Option("--out", "-o", metavar="FILE.json", help="Write the report here too.", show_default=False),
     ] = None,
     motion: options.Motion = None,
+    workspace_option: options.WorkspaceOption = None,
     config: options.Config = None,
     overrides: options.Set = [],  # noqa: B006 (typer copies it)
     json: options.Json = False,
     quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ):
     """Compare two videos (PSNR, L1, SSIM), or judge a workspace's motion (reprojection error, jitter).
 
@@ -36,25 +39,25 @@ def evaluate(
 
     if truth is not None:
         settings = load_settings(SECTIONS, file=config, overrides=overrides, section="eval")
-        with Console(quiet=quiet).progress("eval") as progress:
+        with Console(quiet=quiet, verbose=verbose).progress("eval") as progress:
             report = compare_videos(subject, truth, settings["eval"], progress)
     else:
-        report = _judge(subject, motion, judge_motion)
+        report = _judge(subject, workspace_option, motion, judge_motion)
     if out is not None:
         _write(out, report)
     print_json(report) if json else _show(report)
 
 
-def _judge(subject: Path, motion: Path | None, judge_motion) -> dict:
+def _judge(subject: Path | None, workspace_option: Path | None, motion: Path | None, judge_motion) -> dict:
+    from emosh_cli.session import find_workspace
     from emosh_core.artifacts import Motion
     from emosh_core.errors import ConfigError
     from emosh_core.line import Line
     from emosh_core.workspace.artifact import read
-    from emosh_core.workspace.workspace import Workspace
 
-    if subject.is_file():
+    if subject is not None and subject.is_file():
         raise ConfigError("a second video is needed", found=str(subject), fix=f"emosh eval {subject} TRUTH.mp4")
-    artifact = Line(Workspace.open(subject)).driver(motion)
+    artifact = Line(find_workspace(subject, workspace_option)).driver(motion)
     return {"artifact": str(artifact)} | judge_motion(read(artifact, Motion))
 
 

@@ -7,49 +7,72 @@ import typer
 
 from emosh_cli import options
 
+ORIGIN = ("kind", "schema_version", "fingerprint", "created", "emosh_version", "seconds", "device", "frames", "notes")
+
 
 def inspect(
     artifact: Annotated[
-        Path, typer.Argument(metavar="ARTIFACT", help="Folder `….zarr` of a workspace.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="ARTIFACT",
+            help="Folder `….zarr`, or with -w the beginning of its name.",
+            show_default=False,
+        ),
     ],
+    workspace_option: options.WorkspaceOption = None,
     json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ):
-    """Show an artifact: arrays, units, where it comes from; writes a picture of it into `media/`.
+    """Show an artifact: arrays, units, where it comes from; draws a picture of it.
+
+    The picture goes into the workspace's `media/`; of an artifact outside a workspace, beside it.
 
     Example: emosh inspect ws/artifacts/track/dance-0123456789ab.zarr
     """
     from emosh_cli.console import print_json, print_table
-    from emosh_core.previews import picture
-    from emosh_core.video_io import write_image
-    from emosh_core.workspace.artifact import arrays, read_any, read_header
+    from emosh_core.workspace.artifact import arrays, read_header
 
-    header = read_header(artifact)
-    lazy = ("frames", "mask") if header["kind"] == "cond" else ()
-    value = read_any(artifact, lazy=lazy)
-    root = artifact.resolve().parents[2]
-    shown = root / "media" / f"{artifact.stem}-{header['kind']}.png"
-    shown.parent.mkdir(exist_ok=True)
-    write_image(shown, picture(value, root))
-    rows = arrays(artifact)
+    if workspace_option is not None:
+        artifact = _find(workspace_option, artifact)
+    header, rows = read_header(artifact), arrays(artifact)
+    shown = _draw(artifact, header["kind"])
     if json:
-        print_json(header | {"artifact": str(artifact), "arrays": rows, "picture": str(shown)})
+        print_json(header | {"artifact": str(artifact), "arrays": rows, "picture": shown and str(shown)})
         return
-    origin = (
-        "kind",
-        "schema_version",
-        "fingerprint",
-        "created",
-        "emosh_version",
-        "seconds",
-        "device",
-        "frames",
-        "notes",
-    )
-    print_table(["", ""], [[key, header[key]] for key in origin])
+    print_table(["", ""], [[key, header[key]] for key in ORIGIN])
     print_table(["array", "shape", "axes", "dtype", "unit"], [list(row.values()) for row in rows])
     print_table(["value", ""], list(header["values"].items()))
     print_table(["setting", ""], list(header["config"].items()))
     print_table(
         ["input", ""], [[entry["role"], entry.get("sha256") or entry["fingerprint"]] for entry in header["inputs"]]
     )
-    print(shown)
+    print(shown or "no picture")
+
+
+def _find(workspace: Path, choice: Path) -> Path:
+    from emosh_core.line import Line
+    from emosh_core.workspace.workspace import Workspace
+
+    opened = Workspace.open(workspace)
+    return choice if choice.exists() else Line(opened).chosen(choice)
+
+
+def _draw(artifact: Path, kind: str) -> Path | None:
+    """Draw a picture and return its path; None for a clip without its video, or a shape alone."""
+    from emosh_core.previews import picture
+    from emosh_core.video_io import write_image
+    from emosh_core.workspace import layout
+    from emosh_core.workspace.artifact import read_any
+
+    if kind == "shape":
+        return None
+    value = read_any(artifact, lazy=("frames", "mask") if kind == "cond" else ())
+    root = layout.root_of(artifact.resolve())
+    if kind == "clip" and not (root is not None and (root / value.video).is_file()):
+        return None
+    folder = artifact.resolve().parent if root is None else root / layout.MEDIA
+    folder.mkdir(exist_ok=True)
+    shown = folder / f"{artifact.stem}-{kind}.png"
+    write_image(shown, picture(value, root))
+    return shown

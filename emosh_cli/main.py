@@ -1,5 +1,6 @@
 """The command `emosh`: registers the commands; the one place where an error becomes an exit code."""
 
+import errno
 import os
 import sys
 from typing import Annotated
@@ -13,9 +14,12 @@ from typer.core import TyperGroup
 
 from emosh_cli import animate, doctor, init, inspect, render_cond, retarget, status, track, train
 from emosh_cli import eval as evaluation
-from emosh_core.errors import DeviceError, EmoshError
+from emosh_core.errors import ArtifactError, DeviceError, EmoshError
 
 INTERRUPTED = 130
+
+CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+"""What the system says when a disk is full or a place may not be written."""
 
 
 class EmoshGroup(TyperGroup):
@@ -27,9 +31,14 @@ class EmoshGroup(TyperGroup):
         except EmoshError as error:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(error.exit_code) from None
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, typer.Abort):
             print("interrupted; resumable: run the same command again", file=sys.stderr)
             raise SystemExit(INTERRUPTED) from None
+        except OSError as error:
+            if error.errno not in CANNOT_WRITE:
+                raise
+            print(f"error: {_cannot_write(error)}", file=sys.stderr)
+            raise SystemExit(ArtifactError.exit_code) from None
         except MemoryError as error:
             print(
                 f"error: {DeviceError('out of memory', found=str(error), fix='close programs or use a smaller size')}",
@@ -55,6 +64,12 @@ for name, command in {
     "doctor": doctor.doctor,
 }.items():
     app.command(name)(command)
+
+
+def _cannot_write(error: OSError) -> ArtifactError:
+    found = f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
+    fix = "check permissions and free space; the same command continues"
+    return ArtifactError("cannot read or write a file", found=found, fix=fix)
 
 
 def _print_version(wanted: bool) -> None:

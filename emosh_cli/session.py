@@ -26,7 +26,7 @@ class Session:
         self.workspace, self.section, self.device = workspace, section, device
         self.force, self.dry_run, self.json = force, dry_run, json
         self.console = Console(quiet=quiet, verbose=verbose)
-        file = config or workspace.settings_file
+        file = config or (workspace.settings_file if workspace.settings_file.is_file() else None)
         self.settings = load_settings(SECTIONS, file=file, overrides=overrides or (), section=section)
 
     @property
@@ -34,8 +34,8 @@ class Session:
         """The workspace's line under the settings."""
         return Line(self.workspace, self.settings)
 
-    def complete(self, step: Step, extra=lambda artifact: {}) -> Path | None:
-        """Run a step and what it needs, or only plan it; print the result. Returns the artifact.
+    def complete(self, step: Step, extra=lambda artifact: {}) -> dict[str, Any] | None:
+        """Run a step and what it needs, or only plan it; print the result. Returns the JSON object.
 
         Args:
             extra: from the artifact's path to more fields of the JSON object.
@@ -55,12 +55,16 @@ class Session:
             print_json(result)
         else:
             print(done.artifact)
-        return done.artifact
+        return result
 
     def _print_plan(self, step: Step) -> None:
         from emosh_core.runner import plan
 
-        steps = [vars(entry) for entry in plan(self.line, step)]
+        self.print_plan(plan(self.line, step))
+
+    def print_plan(self, planned: list) -> None:
+        """Print what would be done; `planned` holds `emosh_core.runner.Planned`."""
+        steps = [vars(entry) for entry in planned]
         total = sum(entry["seconds"] for entry in steps)
         if self.json:
             print_json({"plan": steps, "seconds": total})
@@ -71,12 +75,17 @@ class Session:
 
 def find_workspace(positional: Path | None, option: Path | None) -> Workspace:
     """Open the workspace that was named, or the current folder if it is one."""
+    root = one_of(positional, option)
+    if root is None and not Path(layout.SETTINGS).is_file():
+        raise ConfigError("no workspace is named", found="the current folder is none", fix="emosh COMMAND WORKSPACE")
+    return Workspace.open(root or Path())
+
+
+def one_of(positional: Path | None, option: Path | None) -> Path | None:
+    """Return the workspace folder that was named, by position or by option."""
     if positional and option and positional.resolve() != option.resolve():
         raise ConfigError("two different workspaces are named", found=f"{positional} and {option}", fix="name one")
-    root = positional or option or Path()
-    if not (positional or option) and not (root / layout.SETTINGS).is_file():
-        raise ConfigError("no workspace is named", found="the current folder is none", fix="emosh COMMAND WORKSPACE")
-    return Workspace.open(root)
+    return positional or option
 
 
 def required(value: Any, what: str, fix: str) -> Any:

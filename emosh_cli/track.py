@@ -38,10 +38,11 @@ def track(
     Example: emosh track dance.mp4 -o ws
     """
     from emosh_cli.session import Session
-    from emosh_core.workspace.workspace import Workspace
+    from emosh_core.workspace.workspace import Workspace, existing
 
+    existing(source)  # a mistyped name shall not leave a workspace behind
     session = Session(
-        Workspace.create(out), "track", config=config, overrides=overrides, device=device, force=force,
-        dry_run=dry_run, json=json, quiet=quiet, verbose=verbose,
+        Workspace(out) if dry_run else Workspace.create(out), "track", config=config, overrides=overrides,
+        device=device, force=force, dry_run=dry_run, json=json, quiet=quiet, verbose=verbose,
     )  # fmt: skip
     session.complete(session.line.track(source))

@@ -40,10 +40,11 @@ def train(
     session.settings = with_settings(session.settings, "train", name=name)
     line = session.line
     cond = line.render(line.take(line.driver(motion)))
+    from emosh_core.runner import plan_training, train_run
+
     if dry_run:
-        session.complete(cond)
+        session.print_plan(plan_training(line, cond))
         return
-    from emosh_core.runner import train_run
 
     started = time.perf_counter()
     done = train_run(line, cond, report=session.console, device=device, force=force)

@@ -6,6 +6,7 @@ Precedence: field default < TOML file < `--set`. Fields whose metadata says `aff
 
 import dataclasses
 import difflib
+import math
 import tomllib
 import types
 import typing
@@ -128,8 +129,8 @@ def _accept(value: Any, hint: Any) -> tuple[bool, Any]:
         return value in typing.get_args(hint), value
     if typing.get_origin(hint) is tuple:
         return _accept_tuple(value, typing.get_args(hint))
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return True, float(value)
+    if hint is float and type(value) in (int, float):
+        return math.isfinite(value), float(value)
     return type(value) is hint, value
 
 
@@ -144,7 +145,7 @@ def _accept_tuple(value: Any, items: tuple[Any, ...]) -> tuple[bool, Any]:
 
 def describe(hint: Any) -> str:
     """Say in words what a setting takes."""
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", type(None): "none"}
+    names = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text", type(None): "none"}
     if typing.get_origin(hint) is Literal:
         return "one of " + ", ".join(repr(word) for word in typing.get_args(hint))
     if typing.get_origin(hint) is tuple:

@@ -4,9 +4,11 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import Literal
 
 EXTRAS = {
@@ -34,8 +36,8 @@ class Check:
     fix: str = ""
 
 
-def diagnose() -> Iterator[Check]:
-    """Look at everything; nothing is downloaded and nothing is changed."""
+def diagnose(workspace: Path | None = None) -> Iterator[Check]:
+    """Look at everything, also at a workspace if one is named; nothing is downloaded and nothing is changed."""
     yield Check("python", "ok", platform.python_version())
     yield _memory()
     yield from _torch()
@@ -43,6 +45,8 @@ def diagnose() -> Iterator[Check]:
         yield _importable(package)
     yield _codec()
     yield _body()
+    if workspace is not None:
+        yield _workspace(workspace)
     for package, (extra, use) in EXTRAS.items():
         yield _optional(package, extra, use)
 
@@ -102,6 +106,19 @@ def _body() -> Check:
     return Check(
         "body model", "ok", f"{body.name}, {len(body.template)} vertices, {os.path.getsize(str(size)) / 1e6:.1f} MB"
     )
+
+
+def _workspace(root: Path) -> Check:
+    from emosh_core.errors import ArtifactError
+    from emosh_core.workspace.workspace import Workspace
+
+    try:
+        Workspace.open(root)
+    except ArtifactError as error:
+        return Check("workspace", "broken", str(error.what), error.fix)
+    if not os.access(root, os.W_OK):
+        return Check("workspace", "broken", f"{root} may not be written", f"chmod u+w {root}")
+    return Check("workspace", "ok", f"{root}, {shutil.disk_usage(root).free / GIBIBYTE:.0f} GiB free")
 
 
 def _optional(package: str, extra: str, use: str) -> Check:

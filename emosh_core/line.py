@@ -8,6 +8,7 @@ and the fingerprints of what it needs. Nothing here imports torch before a step 
 """
 
 import importlib.metadata
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -58,6 +59,8 @@ class Step:
     needs: tuple["Step", ...]
     make: Callable[[Making], Any] | None
     """Makes the artifact's content; None for an artifact that is taken as it lies there."""
+    file: Path | None = None
+    """What a user gave it to read, if anything."""
 
 
 class Line:
@@ -67,14 +70,20 @@ class Line:
         self.workspace = workspace
         self.settings = STANDARD_SETTINGS | (settings or {})
 
-    def track(self, path: Path) -> Step:
-        """Track a video, an image or a folder of images."""
-        given = self.workspace.add_input(path)
+    def track(self, path: Path, *, still: bool = False) -> Step:
+        """Track a video, an image or a folder of images.
+
+        Args:
+            still: refuse everything but an image.
+        """
+        given = self.workspace.identify(path)
         config = self.settings["track"]
 
         def make(making: Making) -> Motion:
-            from emosh_core.video_io import open_source
+            from emosh_core.video_io import open_source, read_image
 
+            if still:
+                read_image(path)
             source = open_source(path)  # an unreadable file is known before torch is loaded
             from emosh_core.body.assets import load_body
             from emosh_core.previews import overlay, write_video
@@ -94,7 +103,7 @@ class Line:
 
         return self._step(
             "track", given.name, [{"role": "source", "sha256": given.sha256}], make, schema=Motion.SCHEMA,
-            models={"mediapipe": importlib.metadata.version("mediapipe")},
+            models={"mediapipe": self.model("mediapipe")}, file=path,
         )  # fmt: skip
 
     def take(self, artifact: Path) -> Step:
@@ -145,14 +154,14 @@ class Line:
 
     def animate(self, target: Step, cond: Step, reference: Step, image: Path) -> Step:
         """Make the reference move like the target."""
-        given, config = self.workspace.add_input(image), self.settings["animate"]
+        given, config = self.workspace.identify(image), self.settings["animate"]
         models = {} if config.generator == "preview" else self._trained(config.generator)
 
         def make(making: Making) -> Clip:
             from emosh_core.clip import make_clip
 
             return make_clip(
-                self.load(target, Target), self.load(cond, Cond), self.load(reference, Motion), given.path, config,
+                self.load(target, Target), self.load(cond, Cond), self.load(reference, Motion), image, config,
                 making=making, root=self.workspace.root,
             )  # fmt: skip
 
@@ -160,27 +169,32 @@ class Line:
         inputs.append({"role": "image", "sha256": given.sha256})
         return self._step(
             "animate", target.name, inputs, make, schema=Clip.SCHEMA, needs=(target, cond, reference),
-            frames=target.frames, models=models,
+            frames=target.frames, models=models, file=image,
         )  # fmt: skip
 
     def whole(self, reference: Path, motion: Path | None = None) -> Step:
         """Return the last step of the whole line for a reference image; what it needs comes with it."""
-        driver, still = self.take(self.driver(motion)), self.track(reference)
+        driver, still = self.take(self.driver(motion)), self.track(reference, still=True)
         target = self.retarget(driver, still)
         return self.animate(target, self.render(target), still, reference)
 
     def driver(self, choice: Path | None = None) -> Path:
         """Return the motion to use: the one chosen, or the newest of the only clip that was tracked."""
         if choice is not None:
-            return self._chosen("track", choice)
-        clips = {}
+            return self.chosen(choice, "track")
+        clips, stills = {}, []
         for artifact in self.workspace.artifacts("track"):
             header = read_header(artifact)
             if header["frames"] > 1:
                 clips[header["inputs"][0]["sha256"]] = artifact
+            else:
+                stills.append(artifact.name)
         if not clips:
-            fix = f"emosh track CLIP.mp4 -o {self.workspace.root}"
-            raise ArtifactError("there is no tracked clip in the workspace", found=str(self.workspace.root), fix=fix)
+            found = f"single frames, which may drive if they are named: {', '.join(stills)}" if stills else "nothing"
+            fix = f"emosh track CLIP.mp4 -o {self.workspace.root}" + (", or --motion NAME" if stills else "")
+            raise ArtifactError(
+                f"there is no tracked clip in the workspace {self.workspace.root}", found=found, fix=fix
+            )
         if len(clips) > 1:
             names = ", ".join(path.name for path in clips.values())
             raise ConfigError("several clips are tracked; which one drives?", found=names, fix="--motion NAME")
@@ -188,7 +202,7 @@ class Line:
 
     def newest_target(self, motion: Path | None = None) -> Step | None:
         """Return the newest target, of the chosen motion if one is chosen; None if there is none."""
-        wanted = read_header(self._chosen("track", motion))["fingerprint"] if motion else None
+        wanted = read_header(self.chosen(motion, "track"))["fingerprint"] if motion else None
         for artifact in reversed(self.workspace.artifacts("retarget")):
             step = self.take(artifact)
             if wanted in (None, step.inputs[0]["fingerprint"]):
@@ -212,41 +226,70 @@ class Line:
                 found=f"inputs/{sha256[:16]}…",
                 fix="track it again",
             )
+        if found[0].is_file() and self.workspace.sha256(found[0]) != sha256:
+            raise ArtifactError(
+                f"the clip that {motion.name} was tracked from was changed since",
+                found=str(found[0]),
+                fix="track it again",
+            )
         return found[0]
 
     def models(self) -> dict[str, str]:
         """Return name and digest of the body model, which every stage but animate's generators uses."""
-        body = Path(str(files("emosh_core") / "assets" / "ehm_embedded.npz"))
-        return {"body": self.workspace.sha256(body)[:16]} if body.is_file() else {}
+        return {"body": digest} if (digest := self.model("body")) else {}
 
-    def _step(self, stage, name, inputs, make, *, schema, needs=(), frames=0, models=None) -> Step:
+    def model(self, name: str) -> str:
+        """Return the digest or version that a model has now; empty if it is not there."""
+        if name == "mediapipe":
+            return importlib.metadata.version("mediapipe")
+        if name == "body":
+            file = Path(str(files("emosh_core") / "assets" / "ehm_embedded.npz"))
+            return self.workspace.sha256(file)[:16] if file.is_file() else ""
+        return self._checkpoint(name)
+
+    def _checkpoint(self, run: str) -> str:
+        """Return the digest of a training run's newest checkpoint; empty if there is none."""
+        found = sorted((self.workspace.root / run).glob("checkpoints/step_*"))
+        return self.workspace.sha256(found[-1])[:16] if found else ""
+
+    def _step(self, stage, name, inputs, make, *, schema, needs=(), frames=0, models=None, file=None) -> Step:
         config = result_settings(self.settings[SECTION[stage]])
         models = self.models() | (models or {})
         digests = [entry.get("sha256") or entry["fingerprint"] for entry in inputs]
         return Step(
             stage=stage, name=name, fingerprint=fingerprint(stage, schema, config, digests, models), config=config,
-            inputs=tuple(inputs), models=models, frames=frames, needs=tuple(needs), make=make,
+            inputs=tuple(inputs), models=models, frames=frames, needs=tuple(needs), make=make, file=file,
         )  # fmt: skip
 
     def _trained(self, generator: str) -> dict[str, str]:
         """Return the digest of a training run's newest checkpoint."""
-        found = sorted((self.workspace.root / generator).glob("checkpoints/step_*"))
-        if not found:
+        digest = self._checkpoint(generator)
+        if not digest:
             raise AssetError(
                 f"there is no trained generator {generator!r} in the workspace",
                 found=f"no checkpoint under {self.workspace.root / generator}",
                 fix="train one with `emosh train`, or use --generator preview",
             )
-        return {generator: self.workspace.sha256(found[-1])[:16]}
+        return {generator: digest}
 
-    def _chosen(self, stage: str, choice: Path) -> Path:
-        """Find an artifact by its path or by (a part of) its name."""
-        if (choice / "zarr.json").is_file():
-            return choice
-        found = [path for path in self.workspace.artifacts(stage) if str(choice) in path.name]
+    def chosen(self, choice: Path, *stages: str) -> Path:
+        """Find an artifact by its path, its name or the beginning of its name; of several from one input the newest.
+
+        Args:
+            stages: where to look; everywhere by default.
+        """
+        stages = stages or tuple(layout.ARTIFACT_FOLDERS)
+        artifacts = [path for stage in stages for path in self.workspace.artifacts(stage)]
+        found = [path for path in artifacts if path.exists() and choice.exists() and path.samefile(choice)]
+        found = found or [path for path in artifacts if layout.artifact_name(path) == str(choice)]
+        found = found or [path for path in artifacts if choice.name and path.name.startswith(choice.name)]
         if not found:
-            names = ", ".join(path.name for path in self.workspace.artifacts(stage)) or "none"
-            raise ArtifactError(f"no artifact of {stage} is named {choice}", found=names, fix="emosh status")
+            names = ", ".join(path.name for path in artifacts) or "none"
+            fix = f"emosh status {self.workspace.root}"
+            raise ArtifactError(f"no artifact of {', '.join(stages)} is named {choice}", found=names, fix=fix)
+        if len({json.dumps(read_header(path)["inputs"]) for path in found}) > 1:
+            names = ", ".join(f"{path.parent.name}/{path.name}" for path in found)
+            raise ConfigError(f"{choice} names several artifacts", found=names, fix="give the whole name or the path")
         return found[-1]
 
 

@@ -13,15 +13,19 @@ from typing import Any, Literal, Protocol
 from emosh_core.artifacts import Cond
 from emosh_core.config import result_settings
 from emosh_core.device import resolve_device
+from emosh_core.errors import ArtifactError
 from emosh_core.line import SECTION, Line, Making, Step
 from emosh_core.workspace import layout
-from emosh_core.workspace.artifact import Provenance, read_header, write
+from emosh_core.workspace.artifact import Provenance, check_schema, read_header, write
 from emosh_core.workspace.workspace import Workspace
 
 SECONDS_PER_FRAME = {"track": 0.5, "retarget": 0.003, "render-cond": 0.05, "animate": 0.15}
 """First guess of a stage's cost on two cores; a workspace's own artifacts know better."""
 SECONDS_PER_CALL = {"track": 20.0, "retarget": 0.2, "render-cond": 0.5, "animate": 5.0}
 """What a stage costs however few frames it has (loading, the shape pass)."""
+
+SECONDS_PER_STEP = 1.0
+"""First guess of a training step's cost on two cores."""
 
 PER_CALL = {"generator", "chunks"}
 """Settings that are chosen call by call: another choice makes nothing stale."""
@@ -67,6 +71,7 @@ class Planned:
 def run(line: Line, step: Step, *, report: Report, device: str = "cpu", force: bool = False) -> Done:
     """Make a step's artifact unless it is fresh, and before it whatever it needs and is missing."""
     started = time.perf_counter()
+    _keep_inputs(line.workspace, step)
     found = None if force else find_whole(line.workspace, step)
     if found is None:
         for need in step.needs:
@@ -79,6 +84,14 @@ def run(line: Line, step: Step, *, report: Report, device: str = "cpu", force: b
         stage=step.stage, artifact=found or path, fingerprint=step.fingerprint,
         cached=bool(found or fresh), seconds=round(time.perf_counter() - started, 3),
     )  # fmt: skip
+
+
+def _keep_inputs(workspace: Workspace, step: Step) -> None:
+    """Keep what a step and its needs were given, also where all is fresh: `inputs/` may have been emptied."""
+    for need in step.needs:
+        _keep_inputs(workspace, need)
+    if step.file and workspace.add_input(step.file).sha256 not in [entry.get("sha256") for entry in step.inputs]:
+        raise ArtifactError(f"{step.file} changed meanwhile", found="another content", fix="run the command again")
 
 
 def find_whole(workspace: Workspace, step: Step) -> Path | None:
@@ -112,12 +125,19 @@ def plan(line: Line, step: Step) -> list[Planned]:
 def status(line: Line) -> list[dict[str, Any]]:
     """Describe every artifact of a workspace: what it is, and whether and why it is stale."""
     workspace, rows = line.workspace, []
-    headers = {path: read_header(path) for stage in layout.ARTIFACT_FOLDERS for path in workspace.artifacts(stage)}
-    stale: set[str] = set()
+    headers, stale = {}, set()
+    for path in (path for stage in layout.ARTIFACT_FOLDERS for path in workspace.artifacts(stage)):
+        try:
+            headers[path] = read_header(path)
+            check_schema(path, headers[path]["kind"], headers[path]["schema_version"])
+        except ArtifactError as error:
+            headers.pop(path, None)
+            rows.append(_row(path, {}, "unreadable", f"{error.what.partition(':')[0]}: {error.found}"))
     known = {header["fingerprint"] for header in headers.values()}
     for path, header in headers.items():
         stage = layout.stage_of(path)
-        reasons = _changes(header, result_settings(line.settings[SECTION[stage]]), line.models())
+        models = {name: line.model(name) for name in line.models() | header["models"]}
+        reasons = _changes(header, result_settings(line.settings[SECTION[stage]]), models)
         for entry in header["inputs"]:
             if "fingerprint" in entry and entry["fingerprint"] not in known:
                 reasons.append(f"its {entry['role']} is gone")
@@ -127,20 +147,20 @@ def status(line: Line) -> list[dict[str, Any]]:
             reasons.append("its video is gone")
         if reasons:
             stale.add(header["fingerprint"])
-        rows.append(
-            {
-                "stage": stage,
-                "name": layout.artifact_name(path),
-                "fingerprint": header["fingerprint"],
-                "frames": header["frames"],
-                "created": header["created"],
-                "seconds": header["seconds"],
-                "state": "stale" if reasons else "fresh",
-                "why": "; ".join(reasons),
-                "artifact": str(path),
-            }
-        )
+        rows.append(_row(path, header, "stale" if reasons else "fresh", "; ".join(reasons)))
     return rows
+
+
+def _row(path: Path, header: dict[str, Any], state: str, why: str) -> dict[str, Any]:
+    return {
+        "stage": layout.stage_of(path),
+        "name": layout.artifact_name(path),
+        "fingerprint": path.stem.rpartition("-")[2],
+        **{key: header.get(key) for key in ("frames", "created", "seconds")},
+        "state": state,
+        "why": why,
+        "artifact": str(path),
+    }
 
 
 def _make(workspace: Workspace, step: Step, report: Report, device: str, force: bool) -> Path:
@@ -148,6 +168,8 @@ def _make(workspace: Workspace, step: Step, report: Report, device: str, force: 
     if force:
         shutil.rmtree(scratch)
         scratch.mkdir()
+    for left in workspace.media.glob(f".{step.name}-{step.fingerprint}-*"):
+        left.unlink()  # a killed run's: only the holder of the artifact's lock writes these
     device = resolve_device(device)
     started = time.perf_counter()
 
@@ -180,7 +202,7 @@ def _estimate(workspace: Workspace, step: Step) -> float:
     if step.stage == "track":
         from emosh_core.video_io import open_source
 
-        frames = open_source(Line(workspace).source(step)).count
+        frames = open_source(step.file).count
     return round(once + rate * max(1, frames), 1)
 
 
@@ -205,6 +227,19 @@ def _changes(
     ]
     reasons += [f"another {name} model" for name, digest in models.items() if header["models"].get(name) != digest]
     return reasons
+
+
+def plan_training(line: Line, cond: Step) -> list[Planned]:
+    """Say what a training run and what it needs would do."""
+    config = line.settings["train"]
+    total = config.vae_steps + config.steps
+    found = sorted((line.workspace.root / layout.RUNS / config.name).glob("checkpoints/step_*"))
+    done = min(total, int(found[-1].name.removeprefix("step_"))) if found else 0
+    training = Planned(
+        stage="train", name=config.name, fingerprint=cond.fingerprint, state="fresh" if done == total else "missing",
+        why=f"{done} of {total} steps are done", seconds=round(SECONDS_PER_STEP * (total - done), 1),
+    )  # fmt: skip
+    return [*plan(line, cond), training]
 
 
 def train_run(line: Line, cond: Step, *, report: Report, device: str, force: bool = False):

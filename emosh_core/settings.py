@@ -34,7 +34,9 @@ class TrackConfig:
 
     def __post_init__(self):
         if self.focal < 0 or self.steps < 1 or self.shape_steps < 1:
-            raise ConfigError("focal must be ≥ 0, steps and shape_steps ≥ 1", found=str(self))
+            found = f"focal = {self.focal}, steps = {self.steps}, shape_steps = {self.shape_steps}"
+            fix = "--set focal=0 --set steps=160 --set shape_steps=250"
+            raise ConfigError("track.focal must be ≥ 0, track.steps and track.shape_steps ≥ 1", found=found, fix=fix)
 
     @property
     def weights(self) -> dict[str, float]:
@@ -154,6 +156,8 @@ class TrainConfig:
     """Steps between checkpoints, both phases."""
 
     def __post_init__(self):
+        if not re.fullmatch(r"[\w-][\w.-]*", self.name):
+            raise ConfigError("train.name must be a plain folder name", found=repr(self.name), fix="--name first")
         for key in ("window", "overlap"):
             if getattr(self, key) % 4 != 1:
                 raise ConfigError(f"train.{key} must be 4k + 1", found=str(getattr(self, key)), fix=f"{key} = 5 or 17")

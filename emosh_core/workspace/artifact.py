@@ -84,22 +84,24 @@ def read(path: Path, kind: type[T], *, lazy: Sequence[str] = ()) -> T:
 
 def read_any(path: Path, *, lazy: Sequence[str] = ()) -> Any:
     """Read an artifact of whatever kind it says it is."""
-    kind = read_header(path)["kind"]
-    if kind not in KINDS:
-        raise ArtifactError(f"unknown kind of artifact {kind!r}", found=str(path), fix=f"known: {', '.join(KINDS)}")
+    header = read_header(path)
+    check_schema(path, kind := header["kind"], header["schema_version"])
     return read(path, KINDS[kind], lazy=lazy)
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Read a group's attributes without loading Zarr (its metadata is one JSON file)."""
+    """Read a group's attributes without loading Zarr (its metadata is one JSON file).
+
+    What an older EMOSH did not write yet has the value that `Provenance` gives it.
+    """
     file = path / "zarr.json"
     if not file.is_file():
         raise ArtifactError(
             f"no artifact at {path}", found="no zarr.json there", fix="see `emosh status` for what exists"
         )
     try:
-        attributes = json.loads(file.read_text(encoding="utf-8")).get("attributes", {})
-    except (OSError, ValueError) as error:
+        attributes = dict(json.loads(file.read_text(encoding="utf-8")).get("attributes", {}))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise _damaged(path, str(error)) from error
     if not isinstance(attributes.get("kind"), str) or not isinstance(attributes.get("schema_version"), int):
         raise ArtifactError(
@@ -107,7 +109,31 @@ def read_header(path: Path) -> dict[str, Any]:
             found="attributes without kind and schema_version",
             fix="give an artifact folder",
         )
-    return attributes
+    return dataclasses.asdict(Provenance(fingerprint="")) | {"values": {}, "frames": 0} | attributes
+
+
+def check_schema(path: Path, kind: str, schema: int) -> None:
+    """Refuse an artifact that this version cannot read.
+
+    Raises:
+        ArtifactError: its kind is unknown, or its schema newer, or older and without a migration.
+    """
+    if kind not in KINDS:
+        raise ArtifactError(f"unknown kind of artifact {kind!r}", found=str(path), fix=f"known: {', '.join(KINDS)}")
+    known = KINDS[kind].SCHEMA
+    if schema > known:
+        raise ArtifactError(
+            f"the artifact was written by a newer EMOSH: {path}",
+            found=f"{kind} schema {schema}; this version reads up to {known}",
+            fix="upgrade: pip install --upgrade emosh",
+        )
+    for step in range(schema, known):
+        if (kind, step) not in MIGRATIONS:
+            raise ArtifactError(
+                f"the artifact is too old to be read: {path}",
+                found=f"{kind} schema {step}; there is no way from it to {step + 1}",
+                fix="run its stage again with --force",
+            )
 
 
 def arrays(path: Path) -> list[dict[str, Any]]:
@@ -174,7 +200,7 @@ def _check_axes(spec: dataclasses.Field, shape: tuple[int, ...], sizes: dict[str
 
 def _load(group: Any, kind: type[T], lazy: set[str], path: Path) -> T:
     attributes = dict(group.attrs)
-    _check_schema(kind, attributes["schema_version"], path)
+    check_schema(path, kind.KIND, attributes["schema_version"])
     fields: dict[str, Any] = dict(attributes["values"])
     for name, stored in group.arrays():
         if stored.size and stored.nchunks_initialized != stored.nchunks:
@@ -187,22 +213,6 @@ def _load(group: Any, kind: type[T], lazy: set[str], path: Path) -> T:
     for step in range(attributes["schema_version"], kind.SCHEMA):
         fields = MIGRATIONS[kind.KIND, step](fields)
     return _build(kind, fields, path)
-
-
-def _check_schema(kind: type, schema: int, path: Path) -> None:
-    if schema > kind.SCHEMA:
-        raise ArtifactError(
-            f"the artifact was written by a newer EMOSH: {path}",
-            found=f"{kind.KIND} schema {schema}; this version reads up to {kind.SCHEMA}",
-            fix="upgrade: pip install --upgrade emosh",
-        )
-    for step in range(schema, kind.SCHEMA):
-        if (kind.KIND, step) not in MIGRATIONS:
-            raise ArtifactError(
-                f"the artifact is too old to be read: {path}",
-                found=f"{kind.KIND} schema {step}; there is no way from it to {step + 1}",
-                fix="run its stage again with --force",
-            )
 
 
 def _build(kind: type[T], fields: dict[str, Any], path: Path) -> T:
@@ -220,4 +230,5 @@ def _build(kind: type[T], fields: dict[str, Any], path: Path) -> T:
 
 
 def _damaged(path: Path, found: str) -> ArtifactError:
-    return ArtifactError(f"the artifact is damaged: {path}", found=found, fix="run its stage again with --force")
+    fix = "run its stage again with --force, or delete it"
+    return ArtifactError(f"the artifact is damaged: {path}", found=found, fix=fix)

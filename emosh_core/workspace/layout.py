@@ -1,4 +1,4 @@
-"""Names of folders and artifacts in a workspace; no input or output."""
+"""Names of folders and artifacts in a workspace."""
 
 from pathlib import Path
 
@@ -32,6 +32,12 @@ def artifact_name(path: Path) -> str:
 def stage_of(path: Path) -> str:
     """Return the stage that wrote an artifact, from its folder."""
     return {folder: stage for stage, folder in ARTIFACT_FOLDERS.items()}[path.parent.name]
+
+
+def root_of(artifact: Path) -> Path | None:
+    """Return the workspace in which an artifact lies; None if it lies elsewhere."""
+    roots = [folder for folder in artifact.parents if (folder / SETTINGS).is_file()]
+    return roots[0] if roots and artifact.parent.parent == roots[0] / "artifacts" else None
 
 
 def safe_name(text: str) -> str:

@@ -5,18 +5,22 @@ One lock per artifact; only its holder writes `.emosh/tmp/<stage>-<fingerprint>`
 process that died.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from emosh_core.durable import durable_file, flush_tree, rename
 from emosh_core.errors import ArtifactError
 from emosh_core.workspace import layout
+
+ABANDONED = 3600
+"""Age [s] at which a temporary file of an input or a cache belongs to nobody; writing one takes moments."""
 
 
 def fingerprint(stage: str, schema: int, settings: dict[str, Any], inputs: list[str], models: dict[str, str]) -> str:
@@ -57,7 +61,7 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    @contextmanager
+    @contextlib.contextmanager
     def lock(self, stage: str, print_: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
         """Hold an artifact's lock; calls `waiting` once if another process holds it."""
         lock = self._lock(stage, print_)
@@ -94,7 +98,8 @@ class Store:
         return final
 
     def recover(self) -> None:
-        """Clear up after killed processes: remove half-written artifacts, put half-replaced ones back."""
+        """Clear up after killed processes: remove half-written files and artifacts, put half-replaced ones back."""
+        self._sweep()
         for entry in [*self._entries("tmp"), *self._entries("replaced")]:
             stage, _, print_ = entry.name.rpartition("-")
             if stage not in layout.ARTIFACT_FOLDERS:
@@ -103,6 +108,13 @@ class Store:
                 if free:
                     self._restore(entry, stage)
                     shutil.rmtree(entry, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        """Remove temporary files that nobody can be writing any more."""
+        for temporary in [*(self.root / layout.INPUTS).glob(".*"), *self._private.glob(".tmp-*")]:
+            with contextlib.suppress(OSError):  # another process sweeps too, or we may only read
+                if time.time() - temporary.lstat().st_ctime > ABANDONED:
+                    temporary.unlink()
 
     def _entries(self, kind: str) -> list[Path]:
         folder = self._private / kind
@@ -133,7 +145,7 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
         return FileLock(folder / f"{stage}-{print_}.lock")
 
-    @contextmanager
+    @contextlib.contextmanager
     def _if_free(self, stage: str, print_: str) -> Iterator[bool]:
         from filelock import Timeout
 
@@ -149,7 +161,7 @@ class Store:
             lock.release()
 
 
-@contextmanager
+@contextlib.contextmanager
 def writable(root: Path) -> Iterator[None]:
     """Turn a failure to write into an error that names the workspace."""
     try:
@@ -181,9 +193,14 @@ class Digests:
             return known[key][2]
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        with writable(self._file.parent.parent), durable_file(self._file) as temporary:
-            temporary.write_text(json.dumps(self._load() | {key: [*stamp, digest]}, indent=0), encoding="utf-8")
+        if self._file.parent.parent.is_dir():
+            with contextlib.suppress(OSError):  # only a cache: looking at a workspace needs no right to write
+                self._remember(key, [*stamp, digest])
         return digest
+
+    def _remember(self, key: str, entry: list) -> None:
+        with durable_file(self._file) as temporary:
+            temporary.write_text(json.dumps(self._load() | {key: entry}, indent=0), encoding="utf-8")
 
     def _load(self) -> dict[str, list]:
         try:
@@ -202,6 +219,7 @@ def link_or_copy(source: Path, target: Path) -> None:
     except OSError:
         shutil.copy2(source, temporary)
     os.replace(temporary, target)
+    temporary.unlink(missing_ok=True)  # renaming one link to another of the same file does nothing
 
 
 def copy_file(source: Path, target: Path) -> None:

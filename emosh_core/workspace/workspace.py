@@ -1,14 +1,13 @@
 """A workspace: one folder with settings, inputs, artifacts, media and unfinished work."""
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from emosh_core.durable import durable_file
 from emosh_core.errors import ArtifactError
 from emosh_core.workspace import layout
-from emosh_core.workspace.store import Digests, Store, link_or_copy, writable
+from emosh_core.workspace.store import Digests, Store, copy_file, link_or_copy, writable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +31,11 @@ class Workspace(Store):
     @classmethod
     def open(cls, root: Path) -> "Workspace":
         """Open an existing workspace; clears up after processes that were killed."""
+        if not root.exists():
+            raise ArtifactError(f"there is no such workspace: {root}", found="no such folder", fix=f"emosh init {root}")
         if not (root / layout.SETTINGS).is_file():
-            found = "no such folder" if not root.exists() else f"a folder without {layout.SETTINGS}"
-            raise ArtifactError(f"not a workspace: {root}", found=found, fix=f"emosh init {root}")
+            found = f"a folder without {layout.SETTINGS}" if root.is_dir() else "a file"
+            raise ArtifactError(f"not a workspace: {root}", found=found, fix="emosh init FOLDER")
         workspace = cls(root)
         workspace.recover()
         return workspace
@@ -55,7 +56,7 @@ class Workspace(Store):
                 wanted = examples or layout.INPUTS not in source.relative_to(template).parts
                 if source.is_file() and wanted and not target.exists():
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(source, target)
+                    copy_file(source, target)
         return cls.open(root)
 
     @property
@@ -68,26 +69,33 @@ class Workspace(Store):
         """Folder of what people look at."""
         return self.root / layout.MEDIA
 
+    def identify(self, path: Path) -> Input:
+        """Return what a file, or a folder of files, is called in the workspace, without keeping it yet."""
+        digest = self.sha256(existing(path))
+        kept = self.root / layout.INPUTS / f"{digest[:16]}{path.suffix.lower() if path.is_file() else ''}"
+        name = path.stem if path.is_file() else path.resolve().name
+        return Input(path=kept, name=layout.safe_name(name), sha256=digest)
+
     def add_input(self, path: Path) -> Input:
         """Keep a file, or a folder of files, under its content's name and return it."""
-        if not path.exists():
-            raise ArtifactError(
-                f"no such file: {path}", fix="check the path; it is taken relative to the current folder"
-            )
-        digest = self.sha256(path)
-        kept = self.root / layout.INPUTS / f"{digest[:16]}{path.suffix.lower() if path.is_file() else ''}"
+        given = self.identify(path)
         with writable(self.root):
-            kept.parent.mkdir(parents=True, exist_ok=True)
+            given.path.parent.mkdir(parents=True, exist_ok=True)
             if path.is_file():
-                link_or_copy(path, kept)
+                self._keep(path, given.path)
             else:
-                kept.mkdir(exist_ok=True)
+                given.path.mkdir(exist_ok=True)
                 for entry in sorted(path.iterdir()):
                     if entry.is_file():
-                        link_or_copy(entry, kept / entry.name)
-        name = path.stem if path.is_file() else path.resolve().name
-        self._remember_name(kept.name, path.name)
-        return Input(path=kept, name=layout.safe_name(name), sha256=digest)
+                        self._keep(entry, given.path / entry.name)
+        self._remember_name(given.path.name, path.name)
+        return given
+
+    def _keep(self, source: Path, kept: Path) -> None:
+        # A hard link follows its file when that is changed in place: then the name is free for the right content.
+        if kept.exists() and self.sha256(kept) != self.sha256(source):
+            kept.unlink()
+        link_or_copy(source, kept)
 
     def sha256(self, path: Path) -> str:
         """Return a file's digest; unchanged files are not read again."""
@@ -114,6 +122,13 @@ class Workspace(Store):
         names[kept] = [*names.get(kept, []), given]
         with writable(self.root), durable_file(file) as temporary:
             temporary.write_text(json.dumps(names, indent=1), encoding="utf-8")
+
+
+def existing(path: Path) -> Path:
+    """Return a path that a user gave, or say that nothing is there."""
+    if not path.exists():
+        raise ArtifactError(f"no such file: {path}", fix="check the path; it is taken relative to the current folder")
+    return path
 
 
 def template_folder() -> Path:

@@ -33,6 +33,13 @@ class Result:
         """The one JSON object on stdout."""
         return json.loads(self.out)
 
+    def check(self, code: int, *words: str) -> None:
+        """Check that the command refused: exit code, nothing on stdout, and what it says."""
+        assert self.code == code, self.err
+        assert self.out == "" and "Traceback" not in self.err
+        for word in words:
+            assert word in self.err, self.err
+
 
 @pytest.fixture
 def emosh():
@@ -81,6 +88,7 @@ def tracked_template(tmp_path_factory, make_motion, make_shape):
     line = Line(workspace)
     for name, frames, shape in (("drive.mp4", FRAMES, make_shape()), ("still.png", 1, make_shape([1.5, -1]))):
         step = line.track(folder / name)
+        workspace.add_input(folder / name)
         motion = make_motion(frames, SIZE, shape)
         provenance = Provenance(
             fingerprint=step.fingerprint, config=step.config, inputs=list(step.inputs), models=step.models

@@ -15,10 +15,7 @@ from emosh_core.workspace.workspace import template_folder
 
 
 def check(result, code, *words):
-    assert result.code == code, result.err
-    assert result.out == "" and "Traceback" not in result.err
-    for word in words:
-        assert word in result.err, result.err
+    result.check(code, *words)
 
 
 def test_no_such_file(tmp_path, emosh):
@@ -68,8 +65,12 @@ def test_unwritable_workspace(tmp_path, emosh):
     check(result, 3, "cannot write to the workspace", "fix:")
 
 
-def test_not_a_workspace(tmp_path, emosh):
-    check(emosh("status", tmp_path / "none"), 3, "not a workspace", "emosh init")
+@pytest.mark.parametrize("command", ["status", "retarget", "render-cond", "animate", "train", "eval"])
+def test_no_such_workspace(tmp_path, tracked_template, emosh_here, command):
+    still = ["--ref", tracked_template / "still.png"] if command in ("retarget", "animate") else []
+    check(emosh_here(command, tmp_path / "none", *still), 3, "there is no such workspace", "emosh init")
+    check(emosh_here(command, tracked_template / "still.png", *still), 2 if command == "eval" else 3)
+    check(emosh_here(command, tmp_path, *still), 3, "not a workspace", "without emosh.toml")
 
 
 def test_newer_schema(tracked, emosh):

@@ -67,7 +67,7 @@ def test_create_fills_in_only_what_is_missing(tmp_path):
 
 
 def test_a_folder_that_is_no_workspace_is_refused(tmp_path):
-    with pytest.raises(ArtifactError, match=r"not a workspace[\s\S]*no such folder[\s\S]*emosh init"):
+    with pytest.raises(ArtifactError, match=r"no such workspace[\s\S]*no such folder[\s\S]*emosh init"):
         Workspace.open(tmp_path / "none")
     with pytest.raises(ArtifactError, match="without emosh.toml"):
         Workspace.open(tmp_path)
@@ -152,6 +152,27 @@ def test_inputs_are_named_by_content(workspace, tmp_path):
     assert json.loads((workspace.root / "inputs" / "names.json").read_text())[one.path.name] == ["x.mp4", "y.MP4"]
     with pytest.raises(ArtifactError, match="no such file"):
         workspace.add_input(tmp_path / "none.mp4")
+
+
+def test_an_input_changed_in_place_spoils_no_other(workspace, tmp_path):
+    (tmp_path / "x.mp4").write_text("one")
+    workspace.add_input(tmp_path / "x.mp4")
+    (tmp_path / "x.mp4").write_text("three")  # the same file on disk: hard links see it too
+    (tmp_path / "copy.mp4").write_text("one")
+    assert workspace.add_input(tmp_path / "copy.mp4").path.read_text() == "one"
+    assert workspace.add_input(tmp_path / "x.mp4").path.read_text() == "three"
+
+
+def test_abandoned_temporary_files_are_swept(workspace, monkeypatch):
+    left = [workspace.root / "inputs" / ".x.mp4.123", workspace.root / ".emosh" / ".tmp-digests.json-123"]
+    left[1].parent.mkdir(exist_ok=True)
+    for file in left:
+        file.write_text("half")
+    Workspace.open(workspace.root)
+    assert all(file.exists() for file in left)  # perhaps somebody is writing them now
+    monkeypatch.setattr("emosh_core.workspace.store.ABANDONED", -1)
+    Workspace.open(workspace.root)
+    assert not any(file.exists() for file in left)
 
 
 def test_a_folder_of_images_is_an_input(workspace, tmp_path):
