@@ -23,6 +23,7 @@ from emosh_core.tracker import losses, silhouette
 from emosh_core.tracker.detectors import Detections, Detector, MediaPipeDetector
 from emosh_core.tracker.gating import Validity, judge
 from emosh_core.tracker.refine import BONE_MARKS, Observations, Parameters, refine
+from emosh_core.tracker.sides import mend_sides
 from emosh_core.tracker.uncertainty import shape_std
 from emosh_core.video_io import Source, open_source
 
@@ -63,6 +64,7 @@ def track(
     source = open_source(path)
     detector = detector or MediaPipeDetector(static=not source.is_video)
     seen, times = _detect(source, detector, scratch, _phase(progress, "detect"))
+    seen = mend_sides(seen, judge(seen).face)
     valid = judge(seen)
     if not valid.person.any():
         raise ArtifactError(

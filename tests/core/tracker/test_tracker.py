@@ -15,6 +15,7 @@ from emosh_core.tracker import losses, priors
 from emosh_core.tracker.detectors import Detections
 from emosh_core.tracker.gating import judge
 from emosh_core.tracker.initialize import CAM_TO_WORLD, fill_rotation_gaps, solve_translation
+from emosh_core.tracker.sides import _swapped, mend_sides
 from emosh_core.tracker.track import TrackConfig, track
 from emosh_core.video_io import VideoWriter
 
@@ -173,6 +174,18 @@ def test_gates(planted):
     three = Detections(*(v.copy() for v in vars(planted).values()))
     three.keypoints2d[:, keypoint_slice("face")] *= 0.05  # a face too small to read
     assert not judge(three).face.any()
+
+
+def test_left_and_right_are_mended(truth):
+    """Frames 3 to 5 and 8 swapped; the face tells in the first, its neighbour in the others."""
+    good = see(truth)
+    swapped = np.isin(np.arange(FRAMES), [3, 4, 5, 8])
+    bad = _swapped(good, swapped)
+    assert not np.allclose(bad.keypoints2d, good.keypoints2d)
+    facing = ~np.isin(np.arange(FRAMES), [0, 4, 5, 8, 9])
+    for mended in (mend_sides(bad, facing), mend_sides(good, facing)):
+        for got, want in zip(vars(mended).values(), vars(good).values(), strict=True):
+            np.testing.assert_array_equal(got, want)
 
 
 def test_keypoint_loss_by_hand():
