@@ -28,6 +28,7 @@ from emosh_core.tracker.uncertainty import shape_std
 from emosh_core.video_io import Source, open_source
 
 DETECT_WINDOW = 120  # frames per resumable piece of detection
+CONFIDENT = 0.5  # points that the reprojection error is about
 FIT_WINDOW = 160  # frames that are refined together
 FIT_OVERLAP = 8  # frames of the window before that hold the next one's beginning
 SHAPE_FRAMES = 40  # frames that the shape is estimated from
@@ -223,7 +224,7 @@ def _to_motion(p: Parameters, seen, valid, observed, times, source: Source, body
     small = body.for_landmarks()
     posed = _posed(p, small)
     error = (project(posed.landmarks() @ init.CAM_TO_WORLD, observed.K) - observed.pixels).norm(dim=-1)
-    trusted = observed.weight > 0
+    trusted = (observed.weight > 0) & torch.from_numpy(seen.confidence >= CONFIDENT)
     error = torch.where(trusted.any(-1), (error * trusted).sum(-1) / trusted.sum(-1), torch.nan)
     blink = [body.expression_names.index(f"eyeBlink{side}") for side in ("Left", "Right")]
     body_std, head_std = shape_std(p, observed, small)
