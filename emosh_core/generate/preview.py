@@ -100,7 +100,15 @@ class PreviewGenerator:
             alpha = found[:, 3:].copy()
             found[:, 3] = 1
             drawn[nearer] += alpha * (found - drawn[nearer])
+            _drop_crumbs(drawn, seen.face_id[0].numpy() >= 0)
         return cv2.resize(drawn, size, interpolation=cv2.INTER_AREA)
+
+
+def _drop_crumbs(drawn: np.ndarray, body: np.ndarray) -> None:
+    """Erase pieces of a torn sheet in `drawn` (H, W, 4) that no longer touch the body (H, W), in place."""
+    _, label = cv2.connectedComponents((drawn[..., 3] > 0).astype(np.uint8))
+    attached = np.isin(label, np.unique(label[body]))
+    drawn[~attached] = 0
 
 
 def _bounds(meshes: list[np.ndarray], K: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int] | None:

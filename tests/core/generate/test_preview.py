@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from emosh_core.generate.generator import Reference
-from emosh_core.generate.preview import PreviewGenerator, clean_plate
+from emosh_core.generate.preview import PreviewGenerator, _drop_crumbs, clean_plate
 from emosh_core.render.condition import render_condition
 from emosh_core.settings import RenderConfig
 
@@ -74,3 +74,13 @@ def test_clean_plate_has_no_person_left():
     plate = clean_plate(image, person, None)
     assert np.abs(plate - [100, 120, 140]).max() < 12
     assert np.abs(plate.mean((0, 1)) - [100, 120, 140]).max() < 1
+
+
+def test_pieces_that_lost_the_body_are_erased():
+    drawn = np.zeros((8, 8, 4), np.float32)
+    drawn[1:4, 1:6, 3] = 1  # body and what hangs on it
+    drawn[6, 6] = 1  # a crumb
+    body = np.zeros((8, 8), bool)
+    body[1:3, 1:3] = True
+    _drop_crumbs(drawn, body)
+    assert drawn[6, 6, 3] == 0 and drawn[3, 5, 3] == 1
