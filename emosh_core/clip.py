@@ -7,7 +7,7 @@ from emosh_core.artifacts import Clip, Cond, Motion, Target
 from emosh_core.generate.animate import animate
 from emosh_core.generate.chunks import plan_chunks
 from emosh_core.generate.generator import Generator, Reference
-from emosh_core.line import Making
+from emosh_core.making import Making
 from emosh_core.segmentation import person_mask
 from emosh_core.settings import AnimateConfig
 from emosh_core.video_io import VideoWriter, read_image

@@ -19,6 +19,7 @@ from emosh_core import settings as stage_settings
 from emosh_core.artifacts import Clip, Cond, Motion, Target
 from emosh_core.config import result_settings
 from emosh_core.errors import ArtifactError, AssetError, ConfigError
+from emosh_core.making import Making
 from emosh_core.workspace import layout
 from emosh_core.workspace.artifact import read, read_header
 from emosh_core.workspace.store import fingerprint
@@ -28,20 +29,6 @@ SECTION = {"track": "track", "retarget": "retarget", "render-cond": "render", "a
 """Stage and its section of the settings."""
 
 STANDARD_SETTINGS = {name: cls() for name, cls in stage_settings.SECTIONS.items()}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Making:
-    """What a step is given when it is made."""
-
-    scratch: Path
-    """Survives a killed run, so that the next one continues."""
-    media: Callable[[str], Path]
-    """Suffix to the path of a file for people to look at, in the workspace's `media/`."""
-    device: str
-    progress: Callable[[int, int], None] | None
-    note: Callable[[str], None]
-    """Takes what a person should know about the result; it is said and kept with the artifact."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,8 @@ from emosh_core.artifacts import Cond
 from emosh_core.config import result_settings
 from emosh_core.device import resolve_device
 from emosh_core.errors import ArtifactError
-from emosh_core.line import SECTION, Line, Making, Step
+from emosh_core.line import SECTION, Line, Step
+from emosh_core.making import Making
 from emosh_core.workspace import layout
 from emosh_core.workspace.artifact import Provenance, check_schema, read_header, write
 from emosh_core.workspace.workspace import Workspace
