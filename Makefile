@@ -16,6 +16,7 @@ setup: $(STAMP) ## Create .venv with everything that the other targets use
 $(STAMP): pyproject.toml setup.py constraints.txt
 	PYTHON=$(PYTHON) bash scripts/system_packages.sh
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing into .venv: two to three minutes …"
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[diffusion,test]"
 	touch $(STAMP)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Console:
-    """Progress and notes; both are gone with `quiet`, the bars also where stderr is no terminal."""
+    """Progress and notes; both are gone with `quiet`, bars become one line where stderr is no terminal."""
 
     def __init__(self, *, quiet: bool = False, verbose: bool = False):
         self.quiet, self.verbose = quiet, verbose
@@ -28,7 +28,7 @@ class Console:
     def progress(self, title: str) -> Iterator[Callable[[int, int], None]]:
         """Show a bar; yields a function that takes (done, total)."""
         if self.quiet or not sys.stderr.isatty():
-            self.detail(title)
+            self.note(f"{title} …")  # a log shows at least which stage is running
             yield lambda done, total: None
             return
         from rich.console import Console as RichConsole

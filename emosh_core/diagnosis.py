@@ -123,5 +123,5 @@ def _workspace(root: Path) -> Check:
 
 def _optional(package: str, extra: str, use: str) -> Check:
     if importlib.util.find_spec(package) is None:
-        return Check(package, "absent", f"needed to {use}", f'pip install "emosh[{extra}]"')
+        return Check(package, "absent", f"needed to {use}", f'.venv/bin/pip install -e ".[{extra}]"')
     return Check(package, "ok", importlib.metadata.version(package))

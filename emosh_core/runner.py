@@ -113,6 +113,9 @@ def plan(line: Line, step: Step) -> list[Planned]:
     others = [path for path in line.workspace.artifacts(step.stage) if layout.artifact_name(path) == step.name]
     if found:
         state, why, seconds = "fresh", "", 0.0
+        if step.make is None:
+            drifted = _drift(line, step.stage, read_header(found))
+            why = f"used as it lies: {'; '.join(drifted)}" if drifted else ""
     else:
         state = "stale" if others else "missing"
         why = _difference(read_header(others[-1]), step) if others else ""
@@ -137,8 +140,7 @@ def status(line: Line) -> list[dict[str, Any]]:
     known = {header["fingerprint"] for header in headers.values()}
     for path, header in headers.items():
         stage = layout.stage_of(path)
-        models = {name: line.model(name) for name in line.models() | header["models"]}
-        reasons = _changes(header, result_settings(line.settings[SECTION[stage]]), models)
+        reasons = _drift(line, stage, header)
         for entry in header["inputs"]:
             if "fingerprint" in entry and entry["fingerprint"] not in known:
                 reasons.append(f"its {entry['role']} is gone")
@@ -150,6 +152,12 @@ def status(line: Line) -> list[dict[str, Any]]:
             stale.add(header["fingerprint"])
         rows.append(_row(path, header, "stale" if reasons else "fresh", "; ".join(reasons)))
     return rows
+
+
+def _drift(line: Line, stage: str, header: dict[str, Any]) -> list[str]:
+    """List in what today's settings and models differ from those that an artifact was made with."""
+    models = {name: line.model(name) for name in line.models() | header["models"]}
+    return _changes(header, result_settings(line.settings[SECTION[stage]]), models)
 
 
 def _row(path: Path, header: dict[str, Any], state: str, why: str) -> dict[str, Any]:

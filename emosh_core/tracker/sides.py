@@ -7,6 +7,7 @@ nobody turns round between two frames.
 from dataclasses import replace
 
 import numpy as np
+from scipy.ndimage import binary_dilation
 
 from emosh_core.artifacts import keypoint_slice
 from emosh_core.tracker.detectors import Detections
@@ -16,6 +17,8 @@ PARTNER = np.array([0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, *(i + (1 if i % 2 else -1)
 LIMBS = np.arange(11, 33)
 TORSO = ((11, 12), (23, 24))  # left and right shoulder, left and right hip
 TURNED = 0.15  # width of the torso over its height from which a front is told from a back
+CONFUSED = 5  # frames before and after a swapped one in which the detector's tracking has lost the limbs as well
+DOUBT = 0.2  # what is left of the confidence there (seen: limbs drawn together); the neighbours in time say more
 BETTER = 0.7  # a swap must bring the points at least this much closer to the neighbouring frame
 
 
@@ -27,7 +30,8 @@ def mend_sides(seen: Detections, facing: np.ndarray) -> Detections:
         facing: (T,) bool, the face is seen and looks at the camera more or less.
 
     Returns:
-        Detections with the body points, hands and 3-D skeleton of those frames swapped.
+        Detections with the body points, hands and 3-D skeleton of those frames swapped, and less
+        confidence in the body around them.
     """
     width = _torso_width(seen)
     known = facing & (np.abs(width) > TURNED)
@@ -41,7 +45,11 @@ def mend_sides(seen: Detections, facing: np.ndarray) -> Detections:
         for t, neighbour in forward + backward:
             before = body[neighbour][PARTNER] if wrong[neighbour] else body[neighbour]
             wrong[t] = _swap_is_closer(body[t], before, sure[t] * sure[neighbour])
-    return _swapped(seen, wrong)
+    mended = _swapped(seen, wrong)
+    near = binary_dilation(wrong, iterations=CONFUSED) if wrong.any() else wrong
+    confidence = mended.confidence.copy()
+    confidence[np.ix_(near, LIMBS)] *= DOUBT
+    return replace(mended, confidence=confidence)
 
 
 def _torso_width(seen: Detections) -> np.ndarray:

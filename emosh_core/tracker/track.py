@@ -71,7 +71,7 @@ def track(
         raise ArtifactError(
             f"no person found in {path}",
             found=f"looked at frames 0–{len(times) - 1} ({len(times)} frames, {source.width}×{source.height})",
-            fix="choose a clip in which the person is visible and at least ~60 pixels tall",
+            fix="use a picture or a clip in which the person is visible and at least ~60 pixels tall",
         )
     K = torch.from_numpy(default_intrinsics(source.width, source.height, config.focal or None))
     small = body.for_landmarks()
