@@ -15,7 +15,7 @@ from emosh_core.tracker import losses, priors
 from emosh_core.tracker.detectors import Detections
 from emosh_core.tracker.gating import judge
 from emosh_core.tracker.initialize import CAM_TO_WORLD, fill_rotation_gaps, solve_translation
-from emosh_core.tracker.sides import _swapped, mend_sides
+from emosh_core.tracker.sides import mend_sides
 from emosh_core.tracker.track import TrackConfig, track
 from emosh_core.video_io import VideoWriter
 
@@ -179,8 +179,17 @@ def test_gates(planted):
 def test_left_and_right_are_mended(truth):
     """Frames 3 to 5 and 8 swapped; the face tells in the first, its neighbour in the others."""
     good = see(truth)
-    swapped = np.isin(np.arange(FRAMES), [3, 4, 5, 8])
-    bad = _swapped(good, swapped)
+    bad = Detections(*(v.copy() for v in vars(good).values()))
+    left, right = keypoint_slice("left_hand"), keypoint_slice("right_hand")
+    pairs = [(1, 4), (2, 5), (3, 6), (7, 8), (9, 10), *((i, i + 1) for i in range(11, 33, 2))]
+    pairs += zip(range(left.start, left.stop), range(right.start, right.stop), strict=True)
+    for t in (3, 4, 5, 8):  # a front taken for a back: sides changed, depth inside out
+        for a, b in pairs:
+            for name in ("keypoints2d", "depth", "confidence"):
+                getattr(bad, name)[t, [a, b]] = getattr(good, name)[t, [b, a]]
+            if b < 33:
+                bad.body3d[t, [a, b]] = good.body3d[t, [b, a]]
+        bad.body3d[t, :, 2] *= -1
     assert not np.allclose(bad.keypoints2d, good.keypoints2d)
     facing = ~np.isin(np.arange(FRAMES), [0, 4, 5, 8, 9])
     mended = mend_sides(bad, facing)
