@@ -18,7 +18,7 @@ FAR = 2.0**30
 """Pixels are not counted beyond this."""
 BEHIND = -(2**31)
 IN_ONE_GO = 32768
-"""Pixels of a face that are gathered before they are shaded; at least a row of the widest picture."""
+"""Pixels of a face that are gathered before they are shaded."""
 TILE = 4
 """Side of the squares [px] for which the farthest depth is kept."""
 ROUNDING = 1e-5
@@ -48,6 +48,24 @@ def rasterize(
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(draw, [(t, band) for t in range(frames) for band in range(bands)]))
     return torch.from_numpy(face_id), torch.from_numpy(depth), torch.from_numpy(bary)
+
+
+def find_crossings(points: Tensor, edges: Tensor, face_id: Tensor, depth: Tensor, near: float) -> tuple[Tensor, Tensor]:
+    """Find silhouettes as `silhouette.find_crossings` does, a frame per thread."""
+    from emosh_kernels.rasterize import numba_silhouette
+
+    edge_list, pixels = edges.numpy(), depth[0].numel()
+
+    def find(t: int):
+        pair, edge = numba_silhouette.find_crossings(
+            points[t].numpy(), edge_list, face_id[t].numpy(), depth[t].numpy(), near
+        )
+        return pair + 2 * t * pixels, edge
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        found = list(pool.map(find, range(len(points))))
+    pair, edge = (torch.from_numpy(np.concatenate(parts)) for parts in zip(*found, strict=True))
+    return pair, edge
 
 
 @njit(**COMPILED)
@@ -138,7 +156,7 @@ def _draw(points, around, faces, near, row0, row1, face_id, depth, bary):
     face_id[row0:row1], depth[row0:row1] = -1, np.inf
     order, boxes = np.empty(len(faces), np.int32), np.empty((len(faces), 4), np.int32)
     front, back = _boxes(points, around, faces, near, face_id.shape[1], row0, row1, order, boxes)
-    inside = np.empty(IN_ONE_GO + 1, np.int64)
+    inside = np.empty(max(IN_ONE_GO, face_id.shape[1]) + 1, np.int64)
     farthest = np.empty((0, 0), np.float32)
     for turn in range(front + back):
         if turn == front:
@@ -206,7 +224,7 @@ def _fill(points, i, j, k, f, near, left, right, top, bottom, inside, face_id, d
         # Gather the pixels inside without a branch each, then shade them: faster than deciding one by one.
         stop = bottom + 1
         if (stop - first) * (right - left + 1) > IN_ONE_GO:
-            stop = first + IN_ONE_GO // (right - left + 1)
+            stop = first + max(1, IN_ONE_GO // (right - left + 1))
         found = 0
         for row in range(first, stop):
             y = row + 0.5
