@@ -46,7 +46,7 @@ def bind(lbs_weights: Tensor) -> Binding:
             f"lbs_weights must be (V, J) float32 or float64, got {tuple(lbs_weights.shape)} {lbs_weights.dtype}"
         )
     if lbs_weights.requires_grad:
-        raise ValueError("lbs_weights requires a gradient, but skinning has none with respect to its weights: detach it")
+        raise ValueError("lbs_weights requires a gradient, which skinning does not compute: detach it")
     if not bool(torch.isfinite(lbs_weights).all()):
         raise ValueError("lbs_weights must be finite")
     held = lbs_weights != 0

@@ -1,6 +1,6 @@
 """Compiled for the CPU: each vertex visits only the joints that hold it.
 
-Threads own vertices, or frames where a sum runs over vertices; every sum runs in one fixed order,
+Threads own vertices, or joints where a sum runs over vertices; every sum runs in one fixed order,
 so the result is the same to the bit on any number of threads.
 """
 
@@ -12,12 +12,15 @@ from torch import Tensor
 from emosh_kernels.skin.binding import Binding
 from emosh_kernels.threads import for_each, stretches
 
+WORTH_A_THREAD = 20_000
+"""How many vertices, counted in every frame, take several times as long as waking a thread."""
+
 
 def forward(verts: Tensor, binding: Binding, transforms: Tensor) -> Tensor:
     """Return the posed vertices (T, V, 3)."""
     posed = torch.empty(len(transforms), *verts.shape[1:], dtype=verts.dtype)
     arrays = (verts.numpy(), *_by_vertex(binding), transforms.numpy(), posed.numpy())
-    for_each(lambda own: _forward(*arrays, *own), stretches(verts.shape[1]))
+    for_each(lambda own: _forward(*arrays, *own), _own_verts(transforms, verts))
     return posed
 
 
@@ -25,17 +28,24 @@ def verts_gradient(gradient: Tensor, binding: Binding, transforms: Tensor, frame
     """Return the gradient (frames, V, 3) of the vertices; `frames` is T, or 1 for the sum over T."""
     result = torch.zeros(frames, *gradient.shape[1:], dtype=gradient.dtype)
     arrays = (gradient.numpy(), *_by_vertex(binding), transforms.numpy(), result.numpy())
-    for_each(lambda own: _verts_gradient(*arrays, *own), stretches(gradient.shape[1]))
+    for_each(lambda own: _verts_gradient(*arrays, *own), _own_verts(transforms, gradient))
     return result
 
 
 def transforms_gradient(gradient: Tensor, verts: Tensor, binding: Binding) -> Tensor:
     """Return the gradient (T, J, 3, 4) of the transforms."""
     joints = binding.lbs_weights.shape[1]
-    result = torch.zeros(len(gradient), joints, 3, 4, dtype=gradient.dtype)
-    arrays = (gradient.numpy(), verts.numpy(), *_by_vertex(binding), result.view(-1, joints, 12).numpy())
-    for_each(lambda own: _transforms_gradient(*arrays, *own), stretches(len(gradient)))
+    result = torch.empty(len(gradient), joints, 3, 4, dtype=gradient.dtype)
+    by_joint = (binding.joint_starts.numpy(), binding.joint_verts.numpy(), binding.joint_weights.numpy())
+    arrays = (gradient.numpy(), verts.numpy(), *by_joint, result.numpy())
+    least = 1 + WORTH_A_THREAD * joints // max(1, gradient.shape[1])
+    for_each(lambda own: _transforms_gradient(*arrays, *own), stretches(len(gradient) * joints, least))
     return result
+
+
+def _own_verts(transforms: Tensor, verts: Tensor) -> list[tuple[int, int]]:
+    """Return which vertices each thread owns in all frames."""
+    return stretches(verts.shape[1], 1 + WORTH_A_THREAD // max(1, len(transforms)))
 
 
 def _by_vertex(binding: Binding) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -79,18 +89,21 @@ def _verts_gradient(gradient, starts, joints, weights, transforms, result, first
 
 
 @njit(nogil=True, cache=True)
-def _transforms_gradient(gradient, verts, starts, joints, weights, result, first, stop):
-    """Add up the gradient of the transforms, flat (T, J, 12), of the frames first..stop over the vertices."""
-    outer = np.empty(12, gradient.dtype)
-    for t in range(first, stop):
-        rest, total = verts[t if len(verts) > 1 else 0], result[t]
-        for v in range(len(starts) - 1):
+def _transforms_gradient(gradient, verts, starts, held, weights, result, first, stop):
+    """Add up the gradient of the transforms first..stop, counted frame by frame, over the vertices they hold."""
+    joints = len(starts) - 1
+    for transform in range(first, stop):
+        t, j = transform // joints, transform % joints
+        rest = verts[t if len(verts) > 1 else 0]
+        total = np.zeros((3, 4))  # float64: a sum of thousands
+        for n in range(starts[j], starts[j + 1]):
+            v = held[n]
             for row in range(3):
-                g = gradient[t, v, row]
-                for column in range(3):
-                    outer[4 * row + column] = g * rest[v, column]
-                outer[4 * row + 3] = g
-            for n in range(starts[v], starts[v + 1]):
-                j, w = joints[n], weights[n]
-                for i in range(12):
-                    total[j, i] += w * outer[i]
+                pull = weights[n] * gradient[t, v, row]
+                total[row, 0] += pull * rest[v, 0]
+                total[row, 1] += pull * rest[v, 1]
+                total[row, 2] += pull * rest[v, 2]
+                total[row, 3] += pull
+        for row in range(3):
+            for column in range(4):
+                result[t, j, row, column] = total[row, column]
