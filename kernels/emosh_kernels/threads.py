@@ -19,14 +19,13 @@ def for_each(work: Callable[[Job], None], jobs: Iterable[Job]) -> None:
     Raises:
         Exception: what a job raised.
     """
-    first, *others = jobs
-    threads = torch.get_num_threads()
-    if threads == 1 or not others:
-        for job in (first, *others):
+    jobs, threads = list(jobs), torch.get_num_threads()
+    if threads == 1 or len(jobs) < 2:
+        for job in jobs:
             work(job)
         return
-    waiting = [(job, _pool(threads - 1).submit(work, job)) for job in others]
-    work(first)
+    waiting = [(job, _pool(threads - 1).submit(work, job)) for job in jobs[1:]]
+    work(jobs[0])
     for job, future in reversed(waiting):
         if future.cancel():  # no other thread has begun it: from here on the caller does it
             work(job)
