@@ -1,0 +1,70 @@
+"""Threads for kernels: every job runs once, errors come out, a forked process has its own."""
+
+import os
+import threading
+
+import pytest
+import torch
+from emosh_kernels.threads import for_each, stretches
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@given(count=st.integers(0, 100), least=st.integers(1, 50))
+def test_stretches_cover_a_range_in_order_and_are_not_too_short(count, least):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        found = stretches(count, least)
+    finally:
+        torch.set_num_threads(before)
+    assert [i for first, stop in found for i in range(first, stop)] == list(range(count))
+    assert len(found) <= 3 and (len(found) == 1 or all(stop - first >= least for first, stop in found))
+
+
+def test_every_job_runs_once(threads):
+    done = []
+    for_each(done.append, range(50))
+    assert sorted(done) == list(range(50))
+    for_each(done.append, [])
+    assert len(done) == 50
+
+
+def test_as_many_threads_as_torch_has_and_the_caller_is_one(threads):
+    meeting, seen = threading.Barrier(threads, timeout=20), set()
+
+    def work(_):
+        meeting.wait()  # ends only if that many jobs run at a time
+        seen.add(threading.get_ident())
+
+    for_each(work, range(threads))
+    assert len(seen) == threads and threading.get_ident() in seen
+
+
+@pytest.mark.parametrize("bad", [0, 4])
+def test_error_of_a_job_comes_out(threads, bad):
+    with pytest.raises(ZeroDivisionError):
+        for_each(lambda job: 1 / (job - bad), range(5))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_forked_process_starts_threads_of_its_own(threads):
+    for_each(lambda _: None, range(4))
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        done = []
+        for_each(done.append, range(4))
+        os.write(writer, bytes([len(done)]))
+        os._exit(0)
+    assert os.read(reader, 1) == bytes([4])
+    os.waitpid(child, 0)
