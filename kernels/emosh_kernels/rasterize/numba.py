@@ -4,12 +4,12 @@ The arithmetic is the reference's, operation by operation (no fused multiply-add
 the face ids are equal, not merely close. Threads share nothing: each owns whole rows of one frame.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import torch
 from numba import njit
 from torch import Tensor
+
+from emosh_kernels.threads import for_each
 
 COMPILED = {"nogil": True, "cache": True, "error_model": "numpy"}
 MARGIN = 1e-3
@@ -45,8 +45,7 @@ def rasterize(
         points, around = _project(verts[t], k[t], near)
         _draw(points, around, corners, near, rows[band], rows[band + 1], face_id[t], depth[t], bary[t])
 
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(draw, [(t, band) for t in range(frames) for band in range(bands)]))
+    for_each(draw, [(t, band) for t in range(frames) for band in range(bands)])
     return torch.from_numpy(face_id), torch.from_numpy(depth), torch.from_numpy(bary)
 
 
@@ -54,16 +53,15 @@ def find_crossings(points: Tensor, edges: Tensor, face_id: Tensor, depth: Tensor
     """Find silhouettes as `silhouette.find_crossings` does, a frame per thread."""
     from emosh_kernels.rasterize import numba_silhouette
 
-    edge_list, pixels = edges.numpy(), depth[0].numel()
+    edge_list, pixels, found = edges.numpy(), depth[0].numel(), [()] * len(points)
 
-    def find(t: int):
+    def find(t: int) -> None:
         pair, edge = numba_silhouette.find_crossings(
             points[t].numpy(), edge_list, face_id[t].numpy(), depth[t].numpy(), near
         )
-        return pair + 2 * t * pixels, edge
+        found[t] = pair + 2 * t * pixels, edge
 
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        found = list(pool.map(find, range(len(points))))
+    for_each(find, range(len(points)))
     pair, edge = (torch.from_numpy(np.concatenate(parts)) for parts in zip(*found, strict=True))
     return pair, edge
 
