@@ -1,0 +1,86 @@
+"""The public function: checks its inputs once, sorts by distance, then picks an implementation."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from emosh_kernels.dispatch import choose
+from emosh_kernels.strokes import reference
+
+OFFERED = {"numba": ("cpu",), "reference": ("cpu", "cuda")}
+
+
+@dataclass(frozen=True)
+class Strokes:
+    """N straight strokes with round ends in each of T frames; one of no length is a dot."""
+
+    ends: Tensor
+    """(T, N, 2, 2) both ends (x, y) [px]; the centre of the top-left pixel is (0.5, 0.5)."""
+    distance: Tensor
+    """(T, N, 2) depth of both ends [m]."""
+    width: Tensor
+    """(T, N) [px]."""
+    color: Tensor
+    """(N, C)."""
+    tolerance: Tensor
+    """(N,) how far behind the nearest surface a stroke still counts as visible [m]."""
+    drawn: Tensor
+    """(T, N) bool."""
+
+
+def draw_strokes(image: Tensor, strokes: Strokes, depth: Tensor | None = None, *, impl: str = "auto") -> Tensor:
+    """Draw strokes over pictures, far ones first.
+
+    A pixel whose centre lies at a distance r [px] from the stroke's axis takes a share ½ + width/2 − r
+    of its colour, from 0 to 1; none where a nearer surface hides the stroke. A stroke thinner than a
+    pixel is drawn a pixel wide and the paler, so that it stays where it is. Along a stroke the inverse
+    of its depth changes evenly, as perspective has it.
+
+    Args:
+        image: (T, H, W, C) floats.
+        depth: (T, H, W) nearest surface [m]; None hides nothing.
+        impl: "auto", "reference" or "numba".
+
+    Returns:
+        A new picture (T, H, W, C) on the same device.
+
+    Raises:
+        ValueError: a shape is wrong or an end that is drawn is not finite.
+        RuntimeError: the implementation asked for cannot run here.
+    """
+    frames, count = strokes.drawn.shape
+    _check(image, strokes, depth)
+    ahead = (strokes.distance > 0).all(-1)
+    order = torch.argsort(strokes.distance.mean(-1), dim=1, descending=True, stable=True)
+    drawn = (strokes.drawn & ahead).gather(1, order)
+    ends = strokes.ends.gather(1, order[..., None, None].expand(frames, count, 2, 2)).double()
+    inverse = 1 / torch.where(ahead[..., None], strokes.distance, 1).double()
+    inverse = inverse.gather(1, order[..., None].expand(frames, count, 2))
+    width = strokes.width.gather(1, order).double()
+    with torch.no_grad():
+        if choose("strokes", impl, image.device.type, OFFERED) == "numba":
+            from emosh_kernels.strokes import numba as chosen  # compiled on first use
+        else:
+            chosen = reference
+        return chosen.draw_strokes(
+            image.detach(), ends, inverse, width, strokes.color.to(image.dtype)[order],
+            strokes.tolerance.double()[order], drawn, depth,
+        )  # fmt: skip
+
+
+def _check(image: Tensor, strokes: Strokes, depth: Tensor | None) -> None:
+    frames, count = strokes.drawn.shape
+    wanted = {
+        "ends": (frames, count, 2, 2), "distance": (frames, count, 2), "width": (frames, count),
+        "color": (count, image.shape[-1]), "tolerance": (count,),
+    }  # fmt: skip
+    for name, shape in wanted.items():
+        if tuple(getattr(strokes, name).shape) != shape:
+            raise ValueError(f"strokes.{name} must be {shape}, got {tuple(getattr(strokes, name).shape)}")
+    if image.ndim != 4 or len(image) != frames or not image.is_floating_point():
+        raise ValueError(f"image must be ({frames}, H, W, C) floats, got {tuple(image.shape)} {image.dtype}")
+    if depth is not None and depth.shape != image.shape[:3]:
+        raise ValueError(f"depth must be {tuple(image.shape[:3])}, got {tuple(depth.shape)}")
+    if not strokes.ends[strokes.drawn].isfinite().all():
+        raise ValueError("ends of strokes that are drawn must be finite")
