@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 
 import pytest
 import torch
@@ -60,6 +61,22 @@ def meet(threads: int) -> set[int]:
 def test_as_many_threads_as_torch_has_and_the_caller_is_one(threads):
     seen = meet(threads)
     assert len(seen) == threads and threading.get_ident() in seen
+
+
+def test_never_more_at_a_time(threads):
+    running, most, lock = 0, 0, threading.Lock()
+
+    def work(_):
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.02)
+        with lock:
+            running -= 1
+
+    for_each(work, range(4 * threads))
+    assert most == threads
 
 
 @pytest.mark.parametrize("bad", [0, 4])
