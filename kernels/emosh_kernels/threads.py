@@ -14,7 +14,8 @@ Job = TypeVar("Job")
 def for_each(work: Callable[[Job], None], jobs: Iterable[Job]) -> None:
     """Call `work` with every job, on torch.get_num_threads() threads; the calling thread is one of them.
 
-    Jobs that write to places of their own give the same result whatever the number of threads.
+    Jobs that write to places of their own give the same result whatever the number of threads. A job
+    may call this function itself.
 
     Raises:
         Exception: what a job raised.

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 
 import pytest
 import torch
@@ -38,15 +39,44 @@ def test_every_job_runs_once(threads):
     assert len(done) == 50
 
 
-def test_as_many_threads_as_torch_has_and_the_caller_is_one(threads):
-    meeting, seen = threading.Barrier(threads, timeout=20), set()
+@pytest.mark.timeout(30)
+def test_jobs_may_have_jobs(threads):
+    done = []
+    for_each(lambda _: for_each(done.append, range(5)), range(4))
+    assert sorted(done) == sorted([*range(5)] * 4)
+
+
+def meet(threads: int) -> set[int]:
+    """Run jobs that end only if `threads` of them run at a time; return who ran them."""
+    meeting, seen = threading.Barrier(threads, timeout=10), set()
 
     def work(_):
-        meeting.wait()  # ends only if that many jobs run at a time
+        meeting.wait()
         seen.add(threading.get_ident())
 
     for_each(work, range(threads))
+    return seen
+
+
+def test_as_many_threads_as_torch_has_and_the_caller_is_one(threads):
+    seen = meet(threads)
     assert len(seen) == threads and threading.get_ident() in seen
+
+
+def test_never_more_at_a_time(threads):
+    running, most, lock = 0, 0, threading.Lock()
+
+    def work(_):
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.02)
+        with lock:
+            running -= 1
+
+    for_each(work, range(4 * threads))
+    assert most == threads
 
 
 @pytest.mark.parametrize("bad", [0, 4])
@@ -58,13 +88,12 @@ def test_error_of_a_job_comes_out(threads, bad):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_forked_process_starts_threads_of_its_own(threads):
-    for_each(lambda _: None, range(4))
-    reader, writer = os.pipe()
+    meet(threads)
     child = os.fork()
     if child == 0:
-        done = []
-        for_each(done.append, range(4))
-        os.write(writer, bytes([len(done)]))
-        os._exit(0)
-    assert os.read(reader, 1) == bytes([4])
-    os.waitpid(child, 0)
+        status = 1
+        try:
+            status = 0 if len(meet(threads)) == threads else 1
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
