@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
+from emosh_kernels.rasterize import mesh_edges
 from emosh_kernels.skin import Binding, bind, skin
 from torch import Tensor
 
@@ -67,6 +68,11 @@ class EhmModel:
     """(V,) which vertices of the full mesh these are, ascending."""
     sources: tuple[str, ...]
     """What the model was made from, with versions and licences."""
+
+    @cached_property
+    def edges(self) -> Tensor:
+        """(E, 6) int32, see `emosh_kernels.rasterize.mesh_edges`."""
+        return mesh_edges(self.faces)
 
     @cached_property
     def binding(self) -> Binding:

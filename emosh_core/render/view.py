@@ -36,10 +36,10 @@ def views(motion: Motion, body: EhmModel, indices: np.ndarray | None = None) -> 
         indices: frames to show, in this order; all by default. `View.frames` counts along them.
     """
     indices = np.arange(len(motion.transl)) if indices is None else indices
-    shaped = body.with_shape_of(motion.shape)
-    pose, w2c = pose_from_motion(motion), torch.as_tensor(motion.w2c)
+    shaped, device = body.with_shape_of(motion.shape), body.template.device
+    pose, w2c = pose_from_motion(motion, device=device), torch.as_tensor(motion.w2c, device=device)
     for first in range(0, len(indices), FRAMES_AT_ONCE):
-        rows = torch.as_tensor(indices[first : first + FRAMES_AT_ONCE])
+        rows = torch.as_tensor(indices[first : first + FRAMES_AT_ONCE], device=device)
         with torch.no_grad():
             part = replace(pose, **{field.name: getattr(pose, field.name)[rows] for field in fields(pose)})
             posed = shaped.with_pose(part)

@@ -24,7 +24,13 @@ KINDS = {cls.KIND: cls for cls in (Motion, Shape, Target, Cond, Clip)}
 CHUNK_BYTES = 4 << 20
 """Arrays are cut along their first axis into chunks of about this size (before compression)."""
 
-MIGRATIONS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+def _camera_per_frame(fields: dict[str, Any]) -> dict[str, Any]:
+    """Cond 1 had one K (3, 3) for all frames."""
+    return fields | {"K": np.repeat(fields["K"][None], len(fields["time"]), 0)}
+
+
+MIGRATIONS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {("cond", 1): _camera_per_frame}
 """(kind, schema) to a function that takes the fields of that schema and returns those of the next."""
 
 

@@ -49,10 +49,9 @@ def test_numba_finds_the_references_crossings_on_the_body():
     edges = mesh_edges(body.faces)
     seen = rasterize(verts, body.faces, k, (120, 80), edges=edges)
     from emosh_kernels.rasterize.numba import find_crossings as compiled
-    from emosh_kernels.rasterize.reference import homogeneous
     from emosh_kernels.rasterize.silhouette import find_crossings
 
-    given_ = (homogeneous(verts, k[None]), edges, seen.face_id, seen.depth, 0.01)
+    given_ = (verts, k[None], edges, seen.face_id, seen.depth, 0.01)
     assert len(seen.crossings.to) > 300
     for want, got in zip(find_crossings(*given_), compiled(*given_)):
         assert torch.equal(want, got)

@@ -49,8 +49,8 @@ def test_numba_equals_reference(seed, height, width):
 def test_a_dot_has_its_centre_of_mass_where_its_point_is(impl, x, y, width):
     image = draw_strokes(torch.zeros(1, 32, 32, 1), strokes([(x, y), (x, y)], width=width), impl=impl)[0, ..., 0]
     place = torch.arange(32) + 0.5
-    assert abs(float((image.sum(0) * place).sum() / image.sum()) - x) < 0.1
-    assert abs(float((image.sum(1) * place).sum() / image.sum()) - y) < 0.1
+    assert abs(float((image.sum(0) * place).sum() / image.sum()) - x) < 0.2
+    assert abs(float((image.sum(1) * place).sum() / image.sum()) - y) < 0.2
 
 
 @IMPLS

@@ -49,21 +49,25 @@ def rasterize(
     return torch.from_numpy(face_id), torch.from_numpy(depth), torch.from_numpy(bary)
 
 
-def find_crossings(points: Tensor, edges: Tensor, face_id: Tensor, depth: Tensor, near: float) -> tuple[Tensor, Tensor]:
+def find_crossings(
+    verts_cam: Tensor, K: Tensor, edges: Tensor, face_id: Tensor, depth: Tensor, near: float
+) -> tuple[Tensor, Tensor, Tensor]:
     """Find silhouettes as `silhouette.find_crossings` does, a frame per thread."""
     from emosh_kernels.rasterize import numba_silhouette
 
-    edge_list, pixels, found = edges.numpy(), depth[0].numel(), [()] * len(points)
+    verts, k, edge_list = verts_cam.numpy(), K.numpy().astype(np.float64), edges.numpy()
+    pixels, found = depth[0].numel(), [()] * len(verts)
 
     def find(t: int) -> None:
-        pair, edge = numba_silhouette.find_crossings(
-            points[t].numpy(), edge_list, face_id[t].numpy(), depth[t].numpy(), near
+        points, _ = _project(verts[t], k[t], near)
+        pair, edge, beyond = numba_silhouette.find_crossings(
+            points, edge_list, face_id[t].numpy(), depth[t].numpy(), near
         )
-        found[t] = pair + 2 * t * pixels, edge
+        found[t] = pair + 2 * t * pixels, edge, beyond
 
-    for_each(find, range(len(points)))
-    pair, edge = (torch.from_numpy(np.concatenate(parts)) for parts in zip(*found, strict=True))
-    return pair, edge
+    for_each(find, range(len(verts)))
+    pair, edge, beyond = (torch.from_numpy(np.concatenate(parts)) for parts in zip(*found, strict=True))
+    return pair, edge, beyond
 
 
 @njit(**COMPILED)

@@ -10,10 +10,11 @@ COMPILED = {"nogil": True, "cache": True, "error_model": "numpy"}
 
 @njit(**COMPILED)
 def find_crossings(points, edges, face_id, depth, near):
-    """Return pair and edge of one frame: points (V, 3), edges (E, 6), face_id and depth (H, W)."""
+    """Return pair, edge and beyond of one frame: points (V, 3), edges (E, 6), face_id and depth (H, W)."""
     height, width = depth.shape
     taken = np.full(2 * height * width, -1, np.int32)  # where a pair's crossing stands in the list
     pair, nearest, edge = np.empty(4096, np.int64), np.empty(4096), np.empty(4096, np.int64)
+    beyond = np.empty(4096, np.bool_)
     count = 0
     for e in range(len(edges)):
         i, j, k, m = edges[e, 0], edges[e, 1], edges[e, 2], edges[e, 3]
@@ -41,16 +42,11 @@ def find_crossings(points, edges, face_id, depth, near):
                 continue
             row, column = (line, int(cell)) if axis == 0 else (int(cell), line)
             next_row, next_column = (row, column + 1) if axis == 0 else (row + 1, column)
-            if (n > 0) == side:
-                shown, seen, behind, other = (
-                    face_id[next_row, next_column], depth[next_row, next_column], depth[row, column],
-                    face_id[row, column],
-                )  # fmt: skip
-            else:
-                shown, seen, behind, other = (
-                    face_id[row, column], depth[row, column], depth[next_row, next_column],
-                    face_id[next_row, next_column],
-                )  # fmt: skip
+            here, there = face_id[row, column], face_id[next_row, next_column]
+            near_here, near_there = depth[row, column], depth[next_row, next_column]
+            across_it = (n > 0) == side
+            shown, other = (there, here) if across_it else (here, there)
+            seen, behind = (near_there, near_here) if across_it else (near_here, near_there)
             if not behind > w or shown == other or shown < 0:
                 continue
             if shown != edges[e, 4] and shown != edges[e, 5] and seen > w * (1 + SLACK):
@@ -59,15 +55,15 @@ def find_crossings(points, edges, face_id, depth, near):
             place = taken[key]
             if place < 0:
                 if count == len(pair):
-                    pair, nearest, edge = _grown(pair), _grown(nearest), _grown(edge)
+                    pair, nearest, edge, beyond = _grown(pair), _grown(nearest), _grown(edge), _grown(beyond)
                 place = count
                 taken[key] = place
                 pair[place], nearest[place] = key, np.inf
                 count += 1
             if w < nearest[place]:
-                nearest[place], edge[place] = w, e
+                nearest[place], edge[place], beyond[place] = w, e, across_it
     order = np.argsort(pair[:count])
-    return pair[:count][order], edge[:count][order]
+    return pair[:count][order], edge[:count][order], beyond[:count][order]
 
 
 @njit(**COMPILED)

@@ -7,15 +7,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emosh_kernels.dispatch import choose
+from emosh_kernels.dispatch import TRITON_RUNS_ON, choose
 from emosh_kernels.rasterize import silhouette
 from emosh_kernels.rasterize.gradients import depth_and_bary
-from emosh_kernels.rasterize.reference import homogeneous
 from emosh_kernels.rasterize.silhouette import Crossings
 
-OFFERED = {"numba": ("cpu",), "reference": ("cpu", "cuda")}
-NEAR = 0.01
-"""Nothing closer to the camera plane than this is drawn [m]."""
+OFFERED = {"numba": ("cpu",), "triton": TRITON_RUNS_ON, "reference": ("cpu", "cuda")}
+NEAR = 1 / 128
+"""Nothing closer to the camera plane than this is drawn [m]; a power of two is the same number in every precision."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +77,10 @@ def rasterize(
         if edges is not None:
             edges = edges.to(verts_cam.device)
             find = getattr(chosen, "find_crossings", silhouette.find_crossings)
-            pair, edge = find(homogeneous(verts_cam, K), edges, face_id, depth, NEAR)
+            outline = find(verts_cam, K, edges, face_id, depth, NEAR)
     if verts_cam.requires_grad or K.requires_grad:
         depth, bary = depth_and_bary(verts_cam, faces, K, face_id, verts_cam.dtype)
-    found = None if edges is None else silhouette.crossings(verts_cam, K, edges, pair, edge, size)
+    found = None if edges is None else silhouette.crossings(verts_cam, K, edges, *outline, size)
     return Fragments(face_id, depth, bary, found)
 
 

@@ -1,14 +1,14 @@
 """The public function: checks its inputs once, sorts by distance, then picks an implementation."""
 
+import importlib
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from emosh_kernels.dispatch import choose
-from emosh_kernels.strokes import reference
+from emosh_kernels.dispatch import TRITON_RUNS_ON, choose
 
-OFFERED = {"numba": ("cpu",), "reference": ("cpu", "cuda")}
+OFFERED = {"numba": ("cpu",), "triton": TRITON_RUNS_ON, "reference": ("cpu", "cuda")}
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def draw_strokes(image: Tensor, strokes: Strokes, depth: Tensor | None = None, *
     Args:
         image: (T, H, W, C) floats.
         depth: (T, H, W) nearest surface [m]; None hides nothing.
-        impl: "auto", "reference" or "numba".
+        impl: "auto", "reference", "numba" or "triton".
 
     Returns:
         A new picture (T, H, W, C) on the same device.
@@ -59,10 +59,8 @@ def draw_strokes(image: Tensor, strokes: Strokes, depth: Tensor | None = None, *
     inverse = inverse.gather(1, order[..., None].expand(frames, count, 2))
     width = strokes.width.gather(1, order).double()
     with torch.no_grad():
-        if choose("strokes", impl, image.device.type, OFFERED) == "numba":
-            from emosh_kernels.strokes import numba as chosen  # compiled on first use
-        else:
-            chosen = reference
+        name = choose("strokes", impl, image.device.type, OFFERED)
+        chosen = importlib.import_module(f"emosh_kernels.strokes.{name}")  # the compiled ones when first used
         return chosen.draw_strokes(
             image.detach(), ends, inverse, width, strokes.color.to(image.dtype)[order],
             strokes.tolerance.double()[order], drawn, depth,
