@@ -21,7 +21,7 @@ runs = pytest.mark.skipif(not (NATIVE or INTERPRETED), reason="needs a CUDA devi
 K = torch.tensor([[20.0, 0, 9], [0, 20, 7], [0, 0, 1]])
 
 
-def soup(seed, frames=2, count=20, faces=24):
+def soup(seed, frames=2, count=14, faces=9):
     generator = torch.Generator().manual_seed(seed)
     verts = torch.randn(frames, count, 3, generator=generator) * torch.tensor([0.3, 0.3, 1.0])
     verts = verts + torch.tensor([0, 0, 0.6])
@@ -32,7 +32,7 @@ def soup(seed, frames=2, count=20, faces=24):
 
 @pytest.mark.gpu
 @runs
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("size", [(1, 1), (14, 18), (3, 40)])
 def test_triton_rasterises_what_the_reference_does(seed, size):
     verts, faces = soup(seed)
@@ -84,7 +84,7 @@ def test_in_the_interpreter_without_a_gpu():
     command = [sys.executable, "-m", "pytest", "-q", str(here), "--confcutdir", str(here.parent), "-k", "test_triton_"]
     result = subprocess.run(command, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout[-3000:]
-    assert re.search(r"\b15 passed", result.stdout) and "skipped" not in result.stdout, result.stdout[-500:]
+    assert re.search(r"\b9 passed", result.stdout) and "skipped" not in result.stdout, result.stdout[-500:]
 
 
 @needs_triton

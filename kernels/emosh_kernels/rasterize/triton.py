@@ -35,7 +35,7 @@ def rasterize(
     if frames and count:
         large = torch.empty(frames, count, dtype=torch.int8, device=device)
         _launch(_draw_small, (frames, triton.cdiv(count, FACES)), FACES, points, faces, key, large, *shape)
-        items = torch.nonzero(large).int()
+        items = torch.nonzero(large).int().contiguous()  # it comes column by column
         if len(items):
             _launch(_draw_large, (len(items), PROGRAMS_PER_LARGE), PIXELS, points, faces, key, items, *shape)
     if frames:
@@ -89,6 +89,27 @@ def _edges(px, py, pw, qx, qy, qw, rx, ry, rw):
 
 
 @triton.jit
+def _box(px, py, pw, qx, qy, qw, rx, ry, rw, width, height, near):
+    """Return first and last column and row of faces, and which lie wholly in front; others have no box."""
+    front = (pw >= near) & (qw >= near) & (rw >= near)
+    x0 = px / tl.where(front, pw, 1.0)
+    x1 = qx / tl.where(front, qw, 1.0)
+    x2 = rx / tl.where(front, rw, 1.0)
+    y0 = py / tl.where(front, pw, 1.0)
+    y1 = qy / tl.where(front, qw, 1.0)
+    y2 = ry / tl.where(front, rw, 1.0)
+    low_x = tl.minimum(tl.maximum(tl.minimum(tl.minimum(x0, x1), x2) - MARGIN, 0.0), width + 1.0)
+    high_x = tl.maximum(tl.minimum(tl.maximum(tl.maximum(x0, x1), x2) + MARGIN, width + 0.0), -1.0)
+    low_y = tl.minimum(tl.maximum(tl.minimum(tl.minimum(y0, y1), y2) - MARGIN, 0.0), height + 1.0)
+    high_y = tl.maximum(tl.minimum(tl.maximum(tl.maximum(y0, y1), y2) + MARGIN, height + 0.0), -1.0)
+    left = tl.ceil(low_x - 0.5).to(tl.int32)
+    right = tl.floor(high_x - 0.5).to(tl.int32)
+    top = tl.ceil(low_y - 0.5).to(tl.int32)
+    bottom = tl.floor(high_y - 0.5).to(tl.int32)
+    return left, right, top, bottom, front
+
+
+@triton.jit
 def _covers(value, a, b):
     return (value > 0) | ((value == 0) & ((a > 0) | ((a == 0) & (b > 0))))
 
@@ -119,22 +140,8 @@ def _draw_small(points, faces, key, large, verts, count, width, height, near, BL
     points += t * verts * 3
     key += t * width * height
     px, py, pw, qx, qy, qw, rx, ry, rw = _corners(points, faces, f, inside)
-    front = (pw >= near) & (qw >= near) & (rw >= near)
+    left, right, top, bottom, front = _box(px, py, pw, qx, qy, qw, rx, ry, rw, width, height, near)
     behind = (pw < near) & (qw < near) & (rw < near)
-    x0 = px / tl.where(front, pw, 1.0)
-    x1 = qx / tl.where(front, qw, 1.0)
-    x2 = rx / tl.where(front, rw, 1.0)
-    y0 = py / tl.where(front, pw, 1.0)
-    y1 = qy / tl.where(front, qw, 1.0)
-    y2 = ry / tl.where(front, rw, 1.0)
-    low_x = tl.minimum(tl.maximum(tl.minimum(tl.minimum(x0, x1), x2) - MARGIN, 0.0), width + 1.0)
-    high_x = tl.maximum(tl.minimum(tl.maximum(tl.maximum(x0, x1), x2) + MARGIN, width + 0.0), -1.0)
-    low_y = tl.minimum(tl.maximum(tl.minimum(tl.minimum(y0, y1), y2) - MARGIN, 0.0), height + 1.0)
-    high_y = tl.maximum(tl.minimum(tl.maximum(tl.maximum(y0, y1), y2) + MARGIN, height + 0.0), -1.0)
-    left = tl.ceil(low_x - 0.5).to(tl.int32)
-    right = tl.floor(high_x - 0.5).to(tl.int32)
-    top = tl.ceil(low_y - 0.5).to(tl.int32)
-    bottom = tl.floor(high_y - 0.5).to(tl.int32)
     some = inside & front & (left <= right) & (top <= bottom)
     small = some & (right - left < SMALL) & (bottom - top < SMALL)
     crossing = inside & (front == 0) & (behind == 0)
@@ -158,22 +165,14 @@ def _draw_large(points, faces, key, items, verts, count, width, height, near, BL
     f = tl.load(items + item * 2 + 1)
     points += t * verts * 3
     key += t * width * height
-    px, py, pw, qx, qy, qw, rx, ry, rw = _corners(points, faces, f, True)
-    front = (pw >= near) & (qw >= near) & (rw >= near)
-    x0 = px / tl.where(front, pw, 1.0)
-    x1 = qx / tl.where(front, qw, 1.0)
-    x2 = rx / tl.where(front, rw, 1.0)
-    y0 = py / tl.where(front, pw, 1.0)
-    y1 = qy / tl.where(front, qw, 1.0)
-    y2 = ry / tl.where(front, rw, 1.0)
-    low_x = tl.where(front, tl.minimum(tl.minimum(x0, x1), x2) - MARGIN, 0.0)
-    high_x = tl.where(front, tl.maximum(tl.maximum(x0, x1), x2) + MARGIN, width + 0.0)
-    low_y = tl.where(front, tl.minimum(tl.minimum(y0, y1), y2) - MARGIN, 0.0)
-    high_y = tl.where(front, tl.maximum(tl.maximum(y0, y1), y2) + MARGIN, height + 0.0)
-    left = tl.ceil(tl.minimum(tl.maximum(low_x, 0.0), width + 1.0) - 0.5).to(tl.int32)
-    right = tl.floor(tl.maximum(tl.minimum(high_x, width + 0.0), -1.0) - 0.5).to(tl.int32)
-    top = tl.ceil(tl.minimum(tl.maximum(low_y, 0.0), height + 1.0) - 0.5).to(tl.int32)
-    bottom = tl.floor(tl.maximum(tl.minimum(high_y, height + 0.0), -1.0) - 0.5).to(tl.int32)
+    # The same face in all lanes: what it costs is nothing, and no value has one lane here and many there.
+    index = tl.zeros((BLOCK,), tl.int32) + f
+    px, py, pw, qx, qy, qw, rx, ry, rw = _corners(points, faces, index, index >= 0)
+    left, right, top, bottom, front = _box(px, py, pw, qx, qy, qw, rx, ry, rw, width, height, near)
+    left = tl.max(tl.where(front, left, 0), 0)
+    right = tl.max(tl.where(front, right, width - 1), 0)
+    top = tl.max(tl.where(front, top, 0), 0)
+    bottom = tl.max(tl.where(front, bottom, height - 1), 0)
     a0, b0, c0, a1, b1, c1, a2, b2, c2, det = _edges(px, py, pw, qx, qy, qw, rx, ry, rw)
     across = tl.maximum(right - left + 1, 1)
     pixels = tl.maximum(right - left + 1, 0) * tl.maximum(bottom - top + 1, 0)
@@ -181,7 +180,6 @@ def _draw_large(points, faces, key, items, verts, count, width, height, near, BL
         place = first + tl.arange(0, BLOCK)
         column = left + place % across
         row = top + place // across
-        index = tl.zeros((BLOCK,), tl.int32) + f
         _compete(key, index, column, row, width, near, place < pixels, a0, b0, c0, a1, b1, c1, a2, b2, c2, det)
 
 
