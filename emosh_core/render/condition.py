@@ -23,6 +23,8 @@ from emosh_core.render.view import views
 from emosh_core.settings import RenderConfig
 
 FEET = (7, 8, 10, 11)
+PIXELS_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 24}
+"""What one batch of pictures holds: on a CPU it stays in the cache, on a GPU it fills the machine."""
 
 
 def render_condition(
@@ -46,7 +48,8 @@ def render_condition(
     mask = np.zeros((count, height, width), bool)
     keypoints = np.zeros((count, motion.confidence.shape[1], 2), np.float32)
     drawn = np.zeros(keypoints.shape[:2], bool)
-    for view in views(replace(motion, w2c=w2c), body):
+    at_once = max(1, PIXELS_AT_ONCE[device.type] // (width * height))
+    for view in views(replace(motion, w2c=w2c), body, at_once=at_once):
         rows, camera = view.frames, torch.as_tensor(K[view.frames], device=device)
         seen = rasterize(view.verts_cam, body.faces, camera, (height, width), edges=body.edges)
         points, distance = project(view.landmarks_cam, camera), view.landmarks_cam[..., 2]

@@ -71,9 +71,9 @@ def test_triton_strokes_like_the_reference(hides):
         color=torch.rand(9, 3), tolerance=torch.rand(9) * 0.1, drawn=torch.rand(2, 9) > 0.2,
     )  # fmt: skip
     image, depth = torch.rand(2, 19, 33, 3), (torch.rand(2, 19, 33) + 0.3 if hides else None)
-    want = draw_strokes(image, lines, depth, impl="reference")
+    want = draw_strokes(image.clone(), lines, depth, impl="reference")
     moved = Strokes(**{name: value.to(DEVICE) for name, value in vars(lines).items()})
-    got = draw_strokes(image.to(DEVICE), moved, None if depth is None else depth.to(DEVICE), impl="triton")
+    got = draw_strokes(image.to(DEVICE).clone(), moved, None if depth is None else depth.to(DEVICE), impl="triton")
     torch.testing.assert_close(got.cpu(), want, atol=1e-5, rtol=0)
 
 

@@ -176,7 +176,8 @@ def crossings(
     over = spill > 0
     to, source = torch.where(over, outer, inner), torch.where(over, inner, outer)
     share = spill.abs()
-    total = share.new_zeros(len(verts_cam) * height * width).index_add(0, to, share)[to]
+    taker, place = torch.unique(to, return_inverse=True)
+    total = share.new_zeros(len(taker)).index_add(0, place, share)[place]
     return Crossings(to=to, source=source, share=(share / total.clamp(min=1)).to(verts_cam.dtype))
 
 

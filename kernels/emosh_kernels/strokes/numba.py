@@ -1,7 +1,6 @@
 """The reference compiled for the CPU: each stroke is tried at the pixels around it; threads own whole frames."""
 
 import numpy as np
-import torch
 from numba import njit
 from torch import Tensor
 
@@ -11,9 +10,9 @@ from emosh_kernels.threads import for_each
 def draw_strokes(
     image: Tensor, ends: Tensor, inverse: Tensor, width: Tensor, color: Tensor, tolerance: Tensor, drawn: Tensor,
     depth: Tensor | None,
-) -> Tensor:  # fmt: skip
-    """Draw sorted strokes: ends (T, N, 2, 2), inverse depth (T, N, 2), width (T, N), color (T, N, C)."""
-    picture = image.numpy().copy()
+) -> None:  # fmt: skip
+    """Draw sorted strokes in place: ends (T, N, 2, 2), inverse depth (T, N, 2), width (T, N), color (T, N, C)."""
+    picture = image.numpy()
     nothing = np.zeros((0, 0), np.float32)
     arrays = [values.numpy() for values in (ends, inverse, width, color, tolerance, drawn)]
 
@@ -22,7 +21,6 @@ def draw_strokes(
         _draw(picture[t], *(values[t] for values in arrays), surface)
 
     for_each(draw, range(len(picture)))
-    return torch.from_numpy(picture)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

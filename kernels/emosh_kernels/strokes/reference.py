@@ -7,9 +7,8 @@ from torch import Tensor
 def draw_strokes(
     image: Tensor, ends: Tensor, inverse: Tensor, width: Tensor, color: Tensor, tolerance: Tensor, drawn: Tensor,
     depth: Tensor | None,
-) -> Tensor:  # fmt: skip
-    """Draw sorted strokes: ends (T, N, 2, 2), inverse depth (T, N, 2), width (T, N), color (T, N, C)."""
-    image = image.clone()
+) -> None:  # fmt: skip
+    """Draw sorted strokes in place: ends (T, N, 2, 2), inverse depth (T, N, 2), width (T, N), color (T, N, C)."""
     height, width_px = image.shape[1:3]
     y = torch.arange(height, device=image.device, dtype=torch.float64)[:, None] + 0.5
     x = torch.arange(width_px, device=image.device, dtype=torch.float64)[None, :] + 0.5
@@ -25,4 +24,3 @@ def draw_strokes(
             here = 1 / (inverse[t, n, 0] + s * (inverse[t, n, 1] - inverse[t, n, 0]))
             share = share * (here - tolerance[t, n] <= depth[t].double())
         image[t] += share[..., None].to(image.dtype) * (color[t, n] - image[t])
-    return image

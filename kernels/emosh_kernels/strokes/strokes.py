@@ -30,7 +30,7 @@ class Strokes:
 
 
 def draw_strokes(image: Tensor, strokes: Strokes, depth: Tensor | None = None, *, impl: str = "auto") -> Tensor:
-    """Draw strokes over pictures, far ones first.
+    """Draw strokes onto pictures, in place, far ones first.
 
     A pixel whose centre lies at a distance r [px] from the stroke's axis takes a share ½ + width/2 − r
     of its colour, from 0 to 1; none where a nearer surface hides the stroke. A stroke thinner than a
@@ -43,10 +43,10 @@ def draw_strokes(image: Tensor, strokes: Strokes, depth: Tensor | None = None, *
         impl: "auto", "reference", "numba" or "triton".
 
     Returns:
-        A new picture (T, H, W, C) on the same device.
+        `image`.
 
     Raises:
-        ValueError: a shape is wrong or an end that is drawn is not finite.
+        ValueError: a shape is wrong, an end that is drawn is not finite, or `image` is not contiguous.
         RuntimeError: the implementation asked for cannot run here.
     """
     frames, count = strokes.drawn.shape
@@ -61,10 +61,11 @@ def draw_strokes(image: Tensor, strokes: Strokes, depth: Tensor | None = None, *
     with torch.no_grad():
         name = choose("strokes", impl, image.device.type, OFFERED)
         chosen = importlib.import_module(f"emosh_kernels.strokes.{name}")  # the compiled ones when first used
-        return chosen.draw_strokes(
-            image.detach(), ends, inverse, width, strokes.color.to(image.dtype)[order],
+        chosen.draw_strokes(
+            image, ends, inverse, width, strokes.color.to(image.dtype)[order],
             strokes.tolerance.double()[order], drawn, depth,
         )  # fmt: skip
+    return image
 
 
 def _check(image: Tensor, strokes: Strokes, depth: Tensor | None) -> None:
@@ -78,6 +79,8 @@ def _check(image: Tensor, strokes: Strokes, depth: Tensor | None) -> None:
             raise ValueError(f"strokes.{name} must be {shape}, got {tuple(getattr(strokes, name).shape)}")
     if image.ndim != 4 or len(image) != frames or not image.is_floating_point():
         raise ValueError(f"image must be ({frames}, H, W, C) floats, got {tuple(image.shape)} {image.dtype}")
+    if not image.is_contiguous() or image.requires_grad:
+        raise ValueError("image must be contiguous and without gradients, it is drawn onto")
     if depth is not None and depth.shape != image.shape[:3]:
         raise ValueError(f"depth must be {tuple(image.shape[:3])}, got {tuple(depth.shape)}")
     if not strokes.ends[strokes.drawn].isfinite().all():

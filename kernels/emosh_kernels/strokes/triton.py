@@ -11,22 +11,20 @@ TILE = 16  # side [px]
 def draw_strokes(
     image: Tensor, ends: Tensor, inverse: Tensor, width: Tensor, color: Tensor, tolerance: Tensor, drawn: Tensor,
     depth: Tensor | None,
-) -> Tensor:  # fmt: skip
-    """Draw sorted strokes: ends (T, N, 2, 2), inverse depth (T, N, 2), width (T, N), color (T, N, C)."""
-    picture = image.contiguous().clone()
-    frames, rows, columns, channels = picture.shape
-    if not picture.numel() or not drawn.numel():
-        return picture
+) -> None:  # fmt: skip
+    """Draw sorted strokes in place: ends (T, N, 2, 2), inverse depth (T, N, 2), width (T, N), color (T, N, C)."""
+    frames, rows, columns, channels = image.shape
+    if not image.numel() or not drawn.numel():
+        return
     # One row a stroke, so that a program reads it in one go: ends, inverse depths, width, tolerance.
     table = torch.cat([ends.flatten(2), inverse, width[..., None], tolerance[..., None]], 2).contiguous()
-    surface = picture if depth is None else depth.float().contiguous()
+    surface = image if depth is None else depth.float().contiguous()
     grid = (frames, triton.cdiv(rows, TILE) * triton.cdiv(columns, TILE))
-    with torch.cuda.device_of(picture):
+    with torch.cuda.device_of(image):
         _draw[grid](
-            picture, table, color.contiguous(), drawn.to(torch.int8).contiguous(), surface, drawn.shape[1], rows,
+            image, table, color.contiguous(), drawn.to(torch.int8).contiguous(), surface, drawn.shape[1], rows,
             columns, channels, HIDES=depth is not None, SIDE=TILE, CHANNELS=triton.next_power_of_2(channels),
         )  # fmt: skip
-    return picture
 
 
 @triton.jit
