@@ -12,7 +12,7 @@ from emosh_kernels.rasterize import silhouette
 from emosh_kernels.rasterize.gradients import depth_and_bary
 from emosh_kernels.rasterize.silhouette import Crossings
 
-OFFERED = {"numba": ("cpu",), "triton": TRITON_RUNS_ON, "reference": ("cpu", "cuda")}
+OFFERED = {"numba": ("cpu",), "triton": TRITON_RUNS_ON, "reference": ("cpu", "cuda"), "pytorch3d": ("cpu", "cuda")}
 NEAR = 1 / 128
 """Nothing closer to the camera plane than this is drawn [m]; a power of two is the same number in every precision."""
 
@@ -86,7 +86,10 @@ def rasterize(
 
 def _implementation(name: str):
     """Return the module of an implementation; the compiled ones are loaded when they are first used."""
-    return importlib.import_module(f"emosh_kernels.rasterize.{name}")
+    try:
+        return importlib.import_module(f"emosh_kernels.rasterize.{name}")
+    except ImportError as error:  # PyTorch3D's compiled part wants the torch that it was built for
+        raise RuntimeError(f"rasterize: impl={name!r} cannot be loaded here: {error}") from error
 
 
 def _check(verts_cam: Tensor, faces: Tensor, K: Tensor, size: tuple[int, int], edges: Tensor | None) -> None:
