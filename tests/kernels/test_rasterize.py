@@ -114,6 +114,10 @@ def test_equal_depth_goes_to_the_smaller_face_and_nearer_wins_in_any_order(impl)
     faces = torch.tensor([[0, 1, 2], [3, 4, 5], [5, 3, 4]])
     assert int(rasterize(verts, faces, K, (48, 64), impl=impl).face_id[0, 5, 5]) == 1
     assert int(rasterize(verts, faces.flip(0), K, (48, 64), impl=impl).face_id[0, 5, 5]) == 0
+    for two_sides in (faces[[1, 1]], faces[[1, 1]].flip(0)):  # one shows its front, the other its back
+        two_sides = torch.stack([two_sides[0], two_sides[1].flip(0)])
+        for order in (two_sides, two_sides.flip(0)):
+            assert int(rasterize(verts, order, K, (48, 64), impl=impl).face_id.max()) == 0
 
 
 def test_result_does_not_depend_on_threads_or_on_neighbouring_frames():

@@ -98,10 +98,13 @@ def test_keypoints_are_the_projected_landmarks(cond, motion, body):
 
 def test_invalid_parts_are_not_drawn(motion, body):
     no = np.zeros(2, bool)
-    silent = replace(motion, face_valid=no, left_hand_valid=np.array([True, False]))
-    drawn = render_condition(silent, body, RenderConfig()).keypoints_drawn
+    silent = replace(motion, face_valid=no, left_hand_valid=np.array([True, False]), right_hand_valid=no)
+    cond = render_condition(silent, body, RenderConfig())
+    drawn = cond.keypoints_drawn
     assert not drawn[:, keypoint_slice("face")].any()
     assert not drawn[1, keypoint_slice("left_hand")].any() and drawn[0, keypoint_slice("left_hand")].any()
+    mesh = render_condition(silent, body, RenderConfig(layers="mesh")).frames
+    assert (cond.frames[1] == mesh[1]).all() and (cond.frames[0] != mesh[0]).any()
 
 
 def test_face_seen_from_behind_is_not_drawn(make_motion, body):
