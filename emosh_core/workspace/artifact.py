@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from emosh_core.artifacts import Clip, Cond, Motion, Shape, Target
+from emosh_core.artifacts import CONTACTS, Clip, Cond, Motion, Shape, Target
 from emosh_core.errors import ArtifactError
 
 T = TypeVar("T")
@@ -24,7 +24,13 @@ KINDS = {cls.KIND: cls for cls in (Motion, Shape, Target, Cond, Clip)}
 CHUNK_BYTES = 4 << 20
 """Arrays are cut along their first axis into chunks of about this size (before compression)."""
 
-MIGRATIONS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+def _without_contacts(fields: dict[str, Any]) -> dict[str, Any]:
+    """Targets of schema 1 were made before contacts were looked for: none was held."""
+    return fields | {"contacts": np.zeros((len(fields["transl"]), len(CONTACTS)), np.float32)}
+
+
+MIGRATIONS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {("target", 1): _without_contacts}
 """(kind, schema) to a function that takes the fields of that schema and returns those of the next."""
 
 

@@ -1,0 +1,108 @@
+"""Retarget: the driver's motion, face and camera on the reference's shape."""
+
+from dataclasses import fields, replace
+
+import numpy as np
+import roma
+import torch
+from torch import Tensor
+
+from emosh_core.artifacts import CONTACTS, Motion, Target
+from emosh_core.body.ehm import EhmModel, PosedBody, ShapedBody
+from emosh_core.body.pose import Pose, pose_from_motion
+from emosh_core.errors import ArtifactError
+from emosh_core.retarget.feet import find_stands
+from emosh_core.retarget.hands import find_touches, hand_moves, mismatch
+from emosh_core.retarget.ik import LIMBS, move_end
+from emosh_core.retarget.probes import Probes, probes_of
+from emosh_core.retarget.root import leg_length, legs_seen, scaled_path, vertical_offset
+from emosh_core.settings import RetargetConfig
+
+STILL = 1e-4  # [m] a limb whose end is to move less is left alone, bit for bit
+
+
+def retarget(motion: Motion, reference: Motion, body: EhmModel, config: RetargetConfig) -> Target:
+    """Swap the shape: (θ, ψ, camera) of the driver, (β_b, β_f) of the reference.
+
+    The pelvis' path is scaled by the length of the legs about its median point. Then everything
+    moves up or down by one distance, so that the median frame's face keeps its image row although the
+    body under it is longer or shorter. Then arms and legs bend where the driver's hands or feet
+    touch something, so that the target's do too; no other joint turns.
+
+    Args:
+        motion: the driver, T frames.
+        reference: the still's fit; only its shape is used.
+        body: the model that both were fitted with.
+        config: settings.
+
+    Raises:
+        ArtifactError: the two were fitted with different body models.
+    """
+    if motion.body_model != reference.body_model or motion.body_model != body.name:
+        raise ArtifactError(
+            "driver and reference were tracked with different body models",
+            found=f"{motion.body_model} and {reference.body_model}; loaded: {body.name}",
+            fix="track both with the same model: `emosh track … --force`",
+        )
+    probes = probes_of(body)
+    pose = pose_from_motion(motion)
+    before, after = (probes.body.with_shape_of(one.shape) for one in (motion, reference))
+    ratio = leg_length(after) / leg_length(before) if config.root == "scaled" and legs_seen(motion) else 1.0
+    driver = before.with_pose(pose)
+    path = scaled_path(driver.joints[:, 0], ratio, motion.person_valid)
+    placed = replace(pose, transl=path - after.rest_joints[0])
+    offset = 0.0
+    if config.anchor == "face" and motion.person_valid.any():
+        offset = vertical_offset(motion, driver.joints, after.with_pose(placed).joints)
+        placed = replace(placed, transl=placed.transl + torch.tensor([0.0, offset, 0.0]))
+    weights = np.zeros((len(path), len(CONTACTS)), np.float32)
+    if config.contacts == "on":
+        placed, weights = keep_contacts(motion, driver, after, placed, probes, ratio)
+    kept = {f.name: getattr(motion, f.name) for f in fields(Motion)}
+    retargeted = Target(**kept, vertical_offset=offset, contacts=weights)
+    return replace(
+        retargeted, shape=reference.shape, transl=placed.transl.numpy(), body_pose=placed.body_pose.numpy(),
+        joints=after.with_pose(placed).joints.numpy(),
+    )  # fmt: skip
+
+
+def keep_contacts(
+    motion: Motion, driver: PosedBody, shaped: ShapedBody, pose: Pose, probes: Probes, ratio: float
+) -> tuple[Pose, np.ndarray]:
+    """Bend the target's legs, then its arms, so that feet and hands touch what the driver's touch.
+
+    Args:
+        motion, driver: the driver and its posed probes.
+        shaped, pose: the target, placed but not corrected.
+        ratio: how far the target travels for each metre of the driver's.
+
+    Returns:
+        The corrected pose, and the weights of CONTACTS (T, 7).
+    """
+    weights = np.zeros((len(pose.transl), len(CONTACTS)), np.float32)
+    target = shaped.with_pose(pose)
+    stands = find_stands(motion, driver, target, probes, ratio)
+    for foot, stand in stands.items():
+        weights[:, CONTACTS.index(f"{foot}-floor")] = stand.fade.weight
+    pose, target = _bend(shaped, pose, target, {foot: stand.move for foot, stand in stands.items()})
+    touches = find_touches(motion, driver, probes)
+    for name, touch in touches.items():
+        weights[:, CONTACTS.index(name)] = touch.fade.weight
+    if touches:
+        wanted = {name: mismatch(touch, driver, target, probes) for name, touch in touches.items()}
+        pose, _ = _bend(shaped, pose, target, hand_moves(touches, wanted, target.joints))
+    return pose, weights
+
+
+def _bend(
+    shaped: ShapedBody, pose: Pose, posed: PosedBody, moves: dict[str, Tensor]
+) -> tuple[Pose, PosedBody]:
+    """Move the ends of limbs; return the pose and the body in it."""
+    body_pose = pose.body_pose.clone()
+    for name, move in moves.items():
+        rows = (move.norm(dim=-1) > STILL).nonzero()[:, 0]
+        turns = move_end(posed.rotmats[rows], posed.joints[rows], LIMBS[name], move[rows])
+        for k, joint in enumerate(LIMBS[name].joints):
+            body_pose[rows, joint - 1] = roma.rotmat_to_rotvec(turns[:, k])
+    pose = replace(pose, body_pose=body_pose)
+    return pose, shaped.with_pose(pose) if moves else posed
