@@ -17,6 +17,7 @@ SEEN = 0.5  # mean confidence of these points in a foot that counts as seen
 SLOW, FAST = 0.25, 0.5  # [m/s] of heel or ball: standing begins, standing ends
 LOW, HIGH = 0.05, 0.10  # [m] of the sole above the floor, likewise
 FLOOR_SHARE = 10  # [%] of a slow foot's frames that may be lower than the floor
+LEEWAY = 0.01  # [m] that a sole may be off the floor: a straight leg would have to bend 10° for it
 SOFTNESS = 0.015  # [m] the higher of heel and ball counts 1/e per this much
 
 
@@ -75,7 +76,8 @@ def find_stands(motion: Motion, driver: PosedBody, target: PosedBody, probes: Pr
     for foot in FEET:
         if flags[foot].any():
             move = _slide(before[foot], after[foot], flags[foot], ratio)
-            move[:, 1] = before[foot].lowest + np.median(rise) - after[foot].lowest
+            height = before[foot].lowest + np.median(rise) - after[foot].lowest
+            move[:, 1] = np.sign(height) * np.maximum(np.abs(height) - LEEWAY, 0)
             fading = fade(flags[foot], motion.time)
             faded = fading.weight_before[:, None] * move[fading.before]
             faded += fading.weight_after[:, None] * move[fading.after]

@@ -134,13 +134,15 @@ def _speed(posed: PosedBody, hand: str, time: np.ndarray) -> np.ndarray:
 def _distances(probes: Probes, posed: PosedBody, sides: tuple[str, str], seen: Tensor) -> tuple[Tensor, Tensor]:
     """Return the distance of each of a hand's probes to the other side (T, P) [m], and its nearest probe there (T, P).
 
-    It is 0 behind the surface and infinite in frames that are not seen.
+    It is 0 behind the surface, and infinite in frames that are not seen or in which all is farther than DEEPEST.
     """
     hand, other = (probes.verts(posed, side) for side in sides)
     normals = probes.posed_normals(posed, sides[1])
     distance = torch.full(hand.shape[:2], torch.inf)
     nearest = torch.zeros(hand.shape[:2], dtype=torch.long)
-    for rows in seen.nonzero()[:, 0].split(AT_ONCE):
+    centre = hand.mean(1, keepdim=True)
+    close = (other - centre).norm(dim=-1).amin(1) < (hand - centre).norm(dim=-1).amax(1) + DEEPEST
+    for rows in (seen & close).nonzero()[:, 0].split(AT_ONCE):
         middle = other[rows].mean(1, keepdim=True)  # small numbers, so that float32 is fine
         here, there = hand[rows] - middle, other[rows] - middle
         least, index = torch.cdist(here, there).min(2)

@@ -6,6 +6,7 @@ formula; nothing is iterated.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -78,7 +79,7 @@ def move_end(rotmats: Tensor, joints: Tensor, limb: Limb, delta: Tensor) -> Tens
     first = swing @ rotmats[:, limb.joints[0]]
     second = swing @ shortest_arc(lower, bent) @ rotmats[:, limb.joints[1]]
     chain = [rotmats[:, PARENTS[limb.joints[0]]], first, second, rotmats[:, limb.joints[2]]]
-    return torch.stack([a.mT @ b for a, b in zip(chain, chain[1:], strict=False)], 1)
+    return torch.stack([a.mT @ b for a, b in pairwise(chain)], 1)
 
 
 def _bend_direction(rotmats: Tensor, along: Tensor, lower: Tensor, limb: Limb) -> Tensor:

@@ -13,7 +13,7 @@ from emosh_core.body.ehm import EhmModel, PosedBody
 from emosh_core.body.joints import HANDS, HEAD, JOINT_NAMES, WRISTS
 from emosh_core.body.pose import zero_pose
 
-SPACING = {"hand": 0.010, "head": 0.016, "torso": 0.024, "heel": 0.012, "ball": 0.012}  # [m]
+SPACING = {"hand": 0.014, "head": 0.016, "torso": 0.024, "heel": 0.012, "ball": 0.012}  # [m]
 INNER_PARTS = ("eye", "mouth", "tongue")  # beginnings of part names that nothing outside can touch
 SOLE = -0.7  # a vertex of the foot is sole if its normal in the T-pose points down more than this
 TORSO = [JOINT_NAMES.index(name) for name in ("pelvis", "spine1", "spine2", "spine3", "left_hip", "right_hip")]

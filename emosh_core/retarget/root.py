@@ -1,5 +1,7 @@
 """Where the body goes: its path at the scale of its legs, and the height that keeps the face in its row."""
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,7 +19,7 @@ SEEN = 0.5  # confidence of a point that counts as seen
 def leg_length(shaped: ShapedBody) -> float:
     """Return hip to knee to ankle [m], the mean of both legs."""
     joints = shaped.rest_joints
-    bones = [joints[a] - joints[b] for leg in LEGS for a, b in zip(leg, leg[1:], strict=False)]
+    bones = [joints[a] - joints[b] for leg in LEGS for a, b in pairwise(leg)]
     return float(torch.stack(bones).norm(dim=-1).sum() / 2)
 
 

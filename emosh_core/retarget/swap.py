@@ -51,47 +51,30 @@ def retarget(motion: Motion, reference: Motion, body: EhmModel, config: Retarget
     driver = before.with_pose(pose)
     path = scaled_path(driver.joints[:, 0], ratio, motion.person_valid)
     placed = replace(pose, transl=path - after.rest_joints[0])
-    offset = 0.0
+    target, offset = after.with_pose(placed), 0.0
     if config.anchor == "face" and motion.person_valid.any():
-        offset = vertical_offset(motion, driver.joints, after.with_pose(placed).joints)
-        placed = replace(placed, transl=placed.transl + torch.tensor([0.0, offset, 0.0]))
+        offset = vertical_offset(motion, driver.joints, target.joints)
+        up = torch.tensor([0.0, offset, 0.0])
+        placed = replace(placed, transl=placed.transl + up)
+        target = replace(target, joints=target.joints + up, verts=target.verts + up)
     weights = np.zeros((len(path), len(CONTACTS)), np.float32)
     if config.contacts == "on":
-        placed, weights = keep_contacts(motion, driver, after, placed, probes, ratio)
+        stands = find_stands(motion, driver, target, probes, ratio)
+        placed, target = _bend(after, placed, target, {foot: stand.move for foot, stand in stands.items()})
+        touches = find_touches(motion, driver, probes)
+        wanted = {name: mismatch(touch, driver, target, probes) for name, touch in touches.items()}
+        moves = hand_moves(touches, wanted, target.joints) if touches else {}
+        placed, target = _bend(after, placed, target, moves)
+        for name, fade in [(f"{foot}-floor", s.fade) for foot, s in stands.items()] + [
+            (name, touch.fade) for name, touch in touches.items()
+        ]:
+            weights[:, CONTACTS.index(name)] = fade.weight
     kept = {f.name: getattr(motion, f.name) for f in fields(Motion)}
     retargeted = Target(**kept, vertical_offset=offset, contacts=weights)
     return replace(
         retargeted, shape=reference.shape, transl=placed.transl.numpy(), body_pose=placed.body_pose.numpy(),
-        joints=after.with_pose(placed).joints.numpy(),
+        joints=target.joints.numpy(),
     )  # fmt: skip
-
-
-def keep_contacts(
-    motion: Motion, driver: PosedBody, shaped: ShapedBody, pose: Pose, probes: Probes, ratio: float
-) -> tuple[Pose, np.ndarray]:
-    """Bend the target's legs, then its arms, so that feet and hands touch what the driver's touch.
-
-    Args:
-        motion, driver: the driver and its posed probes.
-        shaped, pose: the target, placed but not corrected.
-        ratio: how far the target travels for each metre of the driver's.
-
-    Returns:
-        The corrected pose, and the weights of CONTACTS (T, 7).
-    """
-    weights = np.zeros((len(pose.transl), len(CONTACTS)), np.float32)
-    target = shaped.with_pose(pose)
-    stands = find_stands(motion, driver, target, probes, ratio)
-    for foot, stand in stands.items():
-        weights[:, CONTACTS.index(f"{foot}-floor")] = stand.fade.weight
-    pose, target = _bend(shaped, pose, target, {foot: stand.move for foot, stand in stands.items()})
-    touches = find_touches(motion, driver, probes)
-    for name, touch in touches.items():
-        weights[:, CONTACTS.index(name)] = touch.fade.weight
-    if touches:
-        wanted = {name: mismatch(touch, driver, target, probes) for name, touch in touches.items()}
-        pose, _ = _bend(shaped, pose, target, hand_moves(touches, wanted, target.joints))
-    return pose, weights
 
 
 def _bend(
