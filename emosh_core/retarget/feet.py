@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from emosh_core.artifacts import Motion, keypoint_slice
-from emosh_core.body.ehm import PosedBody
-from emosh_core.retarget.probes import Probes
+from emosh_core.retarget.probes import PosedProbes
 from emosh_core.retarget.spans import Fade, fade, held, spans
 
 FEET = ("left_foot", "right_foot")
@@ -45,7 +44,7 @@ class Soles:
         return self.height.min(1)
 
 
-def find_stands(motion: Motion, driver: PosedBody, target: PosedBody, probes: Probes, ratio: float) -> dict[str, Stand]:
+def find_stands(motion: Motion, driver: PosedProbes, target: PosedProbes, ratio: float) -> dict[str, Stand]:
     """Find when each of the driver's feet stands and how the target's must move to stand as still.
 
     Args:
@@ -56,7 +55,7 @@ def find_stands(motion: Motion, driver: PosedBody, target: PosedBody, probes: Pr
     Returns:
         Per foot that stands at some time, by the names of `ik.LIMBS`.
     """
-    before, after = ({foot: _soles(body, probes, foot) for foot in FEET} for body in (driver, target))
+    before, after = ({foot: _soles(body, foot) for foot in FEET} for body in (driver, target))
     seen = {foot: _seen(motion, foot) for foot in FEET}
     speed = {foot: _speed(before[foot], motion.time) for foot in FEET}
     slow = {foot: seen[foot] & (speed[foot] < SLOW) for foot in FEET}
@@ -102,9 +101,9 @@ def _slide(before: Soles, after: Soles, flags: np.ndarray, ratio: float) -> np.n
     return move
 
 
-def _soles(posed: PosedBody, probes: Probes, foot: str) -> Soles:
+def _soles(body: PosedProbes, foot: str) -> Soles:
     side = foot.split("_")[0]
-    parts = [probes.verts(posed, f"{side}_{part}").double().numpy() for part in ("heel", "ball")]
+    parts = [body.verts(f"{side}_{part}").double().numpy() for part in ("heel", "ball")]
     return Soles(np.stack([p.mean(1) for p in parts], 1), np.stack([p[..., 1].min(1) for p in parts], 1))
 
 

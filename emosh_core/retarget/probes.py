@@ -4,63 +4,104 @@ Every identity has the same vertices, so a touch found on the driver names the p
 """
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from emosh_core.body.ehm import EhmModel, PosedBody
+from emosh_core.artifacts import Shape
+from emosh_core.body.ehm import EhmModel, PosedBody, ShapedBody
 from emosh_core.body.joints import HANDS, HEAD, JOINT_NAMES, WRISTS
-from emosh_core.body.pose import zero_pose
+from emosh_core.body.pose import Pose, zero_pose
 
-SPACING = {"hand": 0.014, "head": 0.016, "torso": 0.024, "heel": 0.012, "ball": 0.012}  # [m]
+SPACING = {"hand": 0.014, "head": 0.013, "torso": 0.020, "heel": 0.012, "ball": 0.012}  # [m]
 INNER_PARTS = ("eye", "mouth", "tongue")  # beginnings of part names that nothing outside can touch
+PALM = 0.025  # [m] beyond the wrist: what is nearer is forearm to the eye
 SOLE = -0.7  # a vertex of the foot is sole if its normal in the T-pose points down more than this
 TORSO = [JOINT_NAMES.index(name) for name in ("pelvis", "spine1", "spine2", "spine3", "left_hip", "right_hip")]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Probes:
-    """A body of few vertices and the named regions among them."""
+    """A full body model, the same with few vertices, and the named regions among these."""
 
+    full: EhmModel
     body: EhmModel
     regions: dict[str, Tensor]
     """left_hand, right_hand, head, torso, left_heel, left_ball, right_heel, right_ball: rows of `body`."""
+
+    def of(self, shape: Shape) -> "ShapedProbes":
+        """Give the probes an identity."""
+        rest = self.full.with_shape_of(shape).with_pose(zero_pose())
+        normals = _vertex_normals(rest.verts[0], self.full.faces)[self.body.kept_verts]
+        return ShapedProbes(probes=self, shaped=self.body.with_shape_of(shape), normals=normals)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ShapedProbes:
+    """The probes of somebody at rest."""
+
+    probes: Probes
+    shaped: ShapedBody
     normals: Tensor
-    """(V, 3) unit outward normals of the mean body in the T-pose."""
+    """(V, 3) unit outward normals in the T-pose."""
 
-    def verts(self, posed: PosedBody, region: str) -> Tensor:
+    def posed(self, pose: Pose) -> "PosedProbes":
+        """Pose the probes in the T frames of `pose`."""
+        return PosedProbes(of=self, posed=self.shaped.with_pose(pose))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PosedProbes:
+    """The probes of somebody moving: T frames in world axes."""
+
+    of: ShapedProbes
+    posed: PosedBody
+
+    @property
+    def joints(self) -> Tensor:
+        """(T, 55, 3) [m]."""
+        return self.posed.joints
+
+    def verts(self, region: str) -> Tensor:
         """Return the vertices of a region (T, N, 3) [m]."""
-        return posed.verts[:, self.regions[region]]
+        return self.posed.verts[:, self.of.probes.regions[region]]
 
-    def posed_normals(self, posed: PosedBody, region: str) -> Tensor:
-        """Return the outward normals of a region (T, N, 3), turned by the joints but not bent by the identity."""
-        rows = self.regions[region]
-        turns = torch.einsum("nj,tjab->tnab", self.body.lbs_weights[rows], posed.rotmats)
-        return torch.nn.functional.normalize((turns @ self.normals[rows, :, None])[..., 0], dim=-1)
+    def normals(self, region: str) -> Tensor:
+        """Return the outward unit normals of a region (T, N, 3), turned with the joints."""
+        rows = self.of.probes.regions[region]
+        weights = self.posed.model.lbs_weights[rows]
+        # (N, J) · (J, T·9): one matrix product for all frames.
+        turns = (weights @ self.posed.rotmats.transpose(0, 1).flatten(1)).unflatten(1, (-1, 3, 3))
+        turned = (turns @ self.of.normals[rows, None, :, None])[..., 0]
+        return torch.nn.functional.normalize(turned, dim=-1).transpose(0, 1)
+
+    def moved(self, shift: Tensor) -> "PosedProbes":
+        """Return the same, moved by a vector (3,) [m]."""
+        posed = replace(self.posed, verts=self.posed.verts + shift, joints=self.posed.joints + shift)
+        return replace(self, posed=posed)
 
 
 @functools.lru_cache(maxsize=8)
 def probes_of(body: EhmModel) -> Probes:
     """Choose the probes of a full body model."""
     zeros = body.template.new_zeros
-    mean = body.with_shape(zeros(body.body_dirs.shape[-1]), zeros(body.head_dirs.shape[-1])).with_pose(
-        zero_pose(device=body.template.device, dtype=body.template.dtype)
-    )
+    mean = body.with_shape(zeros(body.body_dirs.shape[-1]), zeros(body.head_dirs.shape[-1])).with_pose(zero_pose())
     verts, joints = mean.verts[0], mean.joints[0]
-    normals = _vertex_normals(verts, body.faces)
+    normals, outer = _vertex_normals(verts, body.faces), _outer(body)
     chosen = {}
     for name, share in _shares(body, verts, joints, normals).items():
-        chosen[name] = _thin(verts, share & _outer(body), SPACING[name.split("_")[-1]])
+        chosen[name] = _thin(verts, share & outer, SPACING[name.split("_")[-1]])
     small = body.for_landmarks(torch.cat(list(chosen.values())))
     regions = {name: torch.searchsorted(small.kept_verts, rows) for name, rows in chosen.items()}
-    return Probes(body=small, regions=regions, normals=normals[small.kept_verts])
+    return Probes(full=body, body=small, regions=regions)
 
 
 def _shares(body: EhmModel, verts: Tensor, joints: Tensor, normals: Tensor) -> dict[str, Tensor]:
     """Return which vertices (V,) belong to each region."""
     weight = lambda *rows: body.lbs_weights[:, list(rows)].sum(1) > 0.5  # noqa: E731
-    shares = {f"{side}_hand": weight(wrist, *HANDS[side]) for side, wrist in WRISTS.items()}
+    beyond = {side: (verts[:, 0] - joints[wrist, 0]).abs() > PALM for side, wrist in WRISTS.items()}
+    shares = {f"{side}_hand": weight(wrist, *HANDS[side]) & beyond[side] for side, wrist in WRISTS.items()}
     shares |= {"head": (body.head_mask > 0.5) | weight(HEAD), "torso": weight(*TORSO)}
     for side in ("left", "right"):
         ankle, foot = (JOINT_NAMES.index(f"{side}_{name}") for name in ("ankle", "foot"))

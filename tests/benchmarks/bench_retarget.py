@@ -61,7 +61,7 @@ def identities(body, driver_seed: int, target_seed: int):
     """Return as many drivers as targets: random ones, then tall and short, heavy and thin against each other."""
     drivers, targets = random_shapes(RANDOM, driver_seed), random_shapes(RANDOM, target_seed)
     tall, short, heavy, thin = extremes(body)
-    return drivers + [tall, short, heavy, thin], targets + [short, tall, thin, heavy]
+    return [*drivers, tall, short, heavy, thin], [*targets, short, tall, thin, heavy]
 
 
 def extremes(body):

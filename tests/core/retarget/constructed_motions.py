@@ -42,13 +42,15 @@ class Hold:
     """Shoulder and elbow of a left arm to begin the search with [rad]."""
 
 
+ABOVE = ((0.0, 0.0, 0.7), (0.0, -0.3, 1.6))
+ASIDE = ((0.0, 0.6, -0.8), (0.0, -1.4, 0.0))
 HOLDS = {
     "clap": (Hold("left", "left_hand-right_hand", "right_hand", (0, 0, 0), (0.0, 0.7, 0.7)),),
     "hand_to_cheek": (Hold("left", "left_hand-head", "head", (0.07, 0.57, 0.09), (0.0, 1.0, 0.2)),),
-    "hand_on_head": (Hold("right", "right_hand-head", "head", (0.0, 0.74, 0.05), (1.0, 0.0, 0.0), ((0.0, 0.0, 0.7), (0.0, -0.3, 1.6))),),
+    "hand_on_head": (Hold("right", "right_hand-head", "head", (0.0, 0.74, 0.05), (1.0, 0.0, 0.0), ABOVE),),
     "hands_on_hips": (
-        Hold("left", "left_hand-torso", "torso", (0.16, 0.05, 0.04), (-0.3, -0.7, 0.6), ((0.0, 0.6, -0.8), (0.0, -1.4, 0.0))),
-        Hold("right", "right_hand-torso", "torso", (-0.16, 0.05, 0.04), (0.3, -0.7, 0.6), ((0.0, 0.6, -0.8), (0.0, -1.4, 0.0))),
+        Hold("left", "left_hand-torso", "torso", (0.16, 0.05, 0.04), (-0.3, -0.7, 0.6), ASIDE),
+        Hold("right", "right_hand-torso", "torso", (-0.16, 0.05, 0.04), (0.3, -0.7, 0.6), ASIDE),
     ),
 }
 
