@@ -10,11 +10,10 @@ from torch import Tensor
 
 from emosh_core.retarget.ik import LIMBS, within_reach
 from emosh_core.retarget.probes import PosedProbes
-from emosh_core.retarget.touches import HANDS, PAIRS, Touch, distances, pick
+from emosh_core.retarget.touches import HANDS, Touch, distances, lowest, pick
 
 REST = 1e-3  # how little it costs to move a hand that touches, against missing the touch by as much
 ROUNDS = 3  # turns in which each hand makes up for what the other cannot reach
-LOWEST = 0.003  # [m] softness of the lowest point of a hand
 MOST = 0.03  # [m] that a gap is closed or opened by
 
 
@@ -34,9 +33,10 @@ def mismatch(touch: Touch, driver: PosedProbes, target: PosedProbes) -> Tensor:
 
 def gap_error(touch: Touch, driver: PosedProbes, target: PosedProbes) -> Tensor:
     """Return how far (T, 3) [m] the hand should move along the normal for the driver's gap."""
-    flags = torch.from_numpy(touch.flags)
-    (gap, _), (wanted_gap, normal) = (_lowest(touch, body, flags) for body in (driver, target))
-    move = (gap - wanted_gap).clamp(-MOST, MOST)[:, None] * normal
+    _, nearest, height = distances(target, touch.sides, torch.from_numpy(touch.flags))
+    gap, rows, share = lowest(height)
+    normal = (pick(target.normals(touch.sides[1]), nearest.gather(1, rows)) * share[..., None]).sum(1)
+    move = (touch.gap - gap).clamp(-MOST, MOST)[:, None] * torch.nn.functional.normalize(normal, dim=-1)
     return _leaning(touch, lambda source: move[source])
 
 
@@ -74,15 +74,6 @@ def hand_moves(touches: dict[str, Touch], wanted: dict[str, Tensor], joints: Ten
             alone = (right[:, k] - matrix[:, k, 1 - k, None] * moves[:, 1 - k]) / matrix[:, k, k, None]
             moves[:, k] = within_reach(joints, LIMBS[hand], alone)
     return dict(zip(HANDS, moves.unbind(1), strict=True))
-
-
-def _lowest(touch: Touch, body: PosedProbes, flags: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the height (T,) [m] of a hand's lowest points over the other side and the normal (T, 3) there."""
-    _, nearest, height = distances(body, touch.sides, flags)
-    height, rows = height.nan_to_num(posinf=1.0).topk(PAIRS, dim=1, largest=False)
-    share = torch.softmax(-height / LOWEST, 1)
-    normal = (pick(body.normals(touch.sides[1]), nearest.gather(1, rows)) * share[..., None]).sum(1)
-    return (height * share).sum(1), torch.nn.functional.normalize(normal, dim=-1)
 
 
 def _leaning(touch: Touch, at) -> Tensor:

@@ -22,10 +22,11 @@ SLOW, FAST = 0.5, 1.0  # [m/s] of a hand about the pelvis: on the torso, faster 
 DEEPEST = 0.08  # [m] behind a surface that still counts as inside it and not as the other side
 PAIRS = 24  # pairs of vertices that make a touch
 SOFTNESS = 0.004  # [m] pairs that are this much farther apart than the closest count 1/e of it
+LOWEST = 0.003  # [m] softness of the lowest point of a hand
 FIRMNESS = 0.005  # [m] where a hand touches two things, the looser touch counts 1/e per this much of gap
 LOOSEST = 0.01  # how much it counts at least
 ASIDE = 0.001  # how much the torso counts beside the face or the other hand, where a miss is seen at once
-AT_ONCE = 32  # frames; bounds the memory of all distances
+AT_ONCE = 16  # frames; bounds the memory of all distances
 WRIST = {"left_hand": 15, "right_hand": 16}  # the detector's body points
 SEEN = 0.5  # confidence of a point that counts as seen
 
@@ -45,6 +46,8 @@ class Touch:
     """(T, K) weight of each pair, rows sum to 1."""
     firmness: Tensor
     """(T,) how much the touch counts against others of the same hand, in (0, 1]."""
+    gap: Tensor
+    """(T,) height of the hand's lowest points over the other side [m], negative inside it."""
 
 
 def find_touches(motion: Motion, driver: PosedProbes) -> dict[str, Touch]:
@@ -59,18 +62,21 @@ def find_touches(motion: Motion, driver: PosedProbes) -> dict[str, Touch]:
     for name in TOUCHES:
         hand, other = sides = tuple(name.split("-"))
         seen = np.logical_and.reduce([_seen(motion, side) for side in sides if side in HANDS])
-        distance, nearest, _ = distances(driver, sides, torch.from_numpy(seen))
-        gap = distance.amin(1).numpy()
+        distance, nearest, height = distances(driver, sides, torch.from_numpy(seen))
+        closest = distance.amin(1).clamp(min=0)
+        gap = closest.numpy()
         begins, goes_on = seen & (gap < NEAR), seen & (gap < OFF)
         if other == "torso":
             begins, goes_on = begins & (speed[hand] < SLOW), goes_on & (speed[hand] < FAST)
         flags = held(begins, goes_on, motion.time)
         if flags.any():
-            count = ASIDE if other == "torso" else 1.0
+            firmness = torch.exp(-closest / FIRMNESS).clamp(min=LOOSEST)
+            firmness *= ASIDE if other == "torso" else 1.0
             far, rows = distance.nan_to_num(posinf=1.0).topk(PAIRS, dim=1, largest=False)
             found[name] = Touch(
                 sides=sides, flags=flags, fade=fade(flags, motion.time), rows=(rows, nearest.gather(1, rows)),
-                shares=torch.softmax(-far / SOFTNESS, 1), firmness=count * torch.exp(-far[:, 0] / FIRMNESS).clamp(min=LOOSEST),
+                shares=torch.softmax(-far / SOFTNESS, 1),
+                firmness=firmness, gap=lowest(height)[0],
             )  # fmt: skip
     return found
 
@@ -82,22 +88,33 @@ def distances(body: PosedProbes, sides: tuple[str, str], wanted: Tensor) -> tupl
         wanted: (T,) bool; other frames, and those in which all is farther apart than DEEPEST, are not measured.
 
     Returns:
-        Distance (T, P) [m], 0 behind the surface, infinite where it is not measured; the nearest probe (T, P);
-        and the height over its tangent plane (T, P) [m], the distance where that is more than DEEPEST.
+        Distance (T, P) [m], negative inside, infinite where it is not measured; the nearest probe (T, P); and the
+        height over its tangent plane (T, P) [m], the distance where that is more than DEEPEST.
     """
     hand, other, normals = body.verts(sides[0]), body.verts(sides[1]), body.normals(sides[1])
     distance, nearest = torch.full(hand.shape[:2], torch.inf), torch.zeros(hand.shape[:2], dtype=torch.long)
     height = distance.clone()
     centre = hand.mean(1, keepdim=True)
-    close = (other - centre).norm(dim=-1).amin(1) < (hand - centre).norm(dim=-1).amax(1) + DEEPEST
-    for rows in (wanted & close).nonzero()[:, 0].split(AT_ONCE):
-        here, there = hand[rows] - centre[rows], other[rows] - centre[rows]  # small numbers: float32 is fine
+    close = (other - centre).norm(dim=-1) < (hand - centre).norm(dim=-1).amax(1, keepdim=True) + DEEPEST
+    frames = (wanted & close.any(1)).nonzero()[:, 0]
+    for first in range(0, len(frames), AT_ONCE):
+        rows = frames[first : first + AT_ONCE]
+        some = close[rows].any(0).nonzero()[:, 0]
+        here, there = hand[rows] - centre[rows], other[rows][:, some] - centre[rows]  # small numbers: float32 is fine
         least, index = torch.cdist(here, there).min(2)
+        here, there, index = hand[rows], other[rows], some[index]
         above = ((here - pick(there, index)) * pick(normals[rows], index)).sum(-1)
-        distance[rows] = torch.where((above < 0) & (least < DEEPEST), 0.0, least)
+        distance[rows] = torch.where((above < 0) & (least < DEEPEST), -least, least)
         height[rows] = torch.where(least < DEEPEST, above, least)
         nearest[rows] = index
     return distance, nearest, height
+
+
+def lowest(height: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the height (T,) [m] of a hand's lowest points, which probes (T, K) these are and their shares in it."""
+    height, rows = height.nan_to_num(posinf=1.0).topk(PAIRS, dim=1, largest=False)
+    share = torch.softmax(-height / LOWEST, 1)
+    return (height * share).sum(1), rows, share
 
 
 def pick(values: Tensor, rows: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from emosh_core.render.colors import mean_in_t_pose
 
 FPS = 30.0
 SIZE = (480, 640)
-GAP = 0.004  # [m] between palm and skin
+GAP = 0.008  # [m] between palm and skin
 ARMS_DOWN = 1.15  # [rad]
 ARM = {"left": (16, 18, 20), "right": (17, 19, 21)}  # shoulder, elbow, wrist
 STEPS = 250
@@ -27,7 +27,7 @@ STEPS = 250
 
 @dataclass(frozen=True)
 class Hold:
-    """One hand's palm on one place of the mean body."""
+    """One hand on one place of the mean body."""
 
     hand: str
     contact: str
@@ -40,13 +40,15 @@ class Hold:
     """Where the fingers point, in world axes."""
     start: tuple[tuple[float, float, float], tuple[float, float, float]] = ((0.0, 0.0, -1.15), (0.0, -1.2, 0.0))
     """Shoulder and elbow of a left arm to begin the search with [rad]."""
+    along: float = 0.55
+    """Where on the hand it touches: 0 at the wrist, 1 at the first joint of the middle finger."""
 
 
 ABOVE = ((0.0, 0.0, 0.7), (0.0, -0.3, 1.6))
 ASIDE = ((0.0, 0.6, -0.8), (0.0, -1.4, 0.0))
 HOLDS = {
     "clap": (Hold("left", "left_hand-right_hand", "right_hand", (0, 0, 0), (0.0, 0.7, 0.7)),),
-    "hand_to_cheek": (Hold("left", "left_hand-head", "head", (0.07, 0.57, 0.09), (0.0, 1.0, 0.2)),),
+    "hand_to_cheek": (Hold("left", "left_hand-head", "head", (0.06, 0.58, 0.11), (-0.3, 1.0, 0.2), along=1.25),),
     "hand_on_head": (Hold("right", "right_hand-head", "head", (0.0, 0.74, 0.05), (1.0, 0.0, 0.0), ABOVE),),
     "hands_on_hips": (
         Hold("left", "left_hand-torso", "torso", (0.16, 0.05, 0.04), (-0.3, -0.7, 0.6), ASIDE),
@@ -78,7 +80,8 @@ def make_motion(body: EhmModel, shape: Shape, body_pose, transl=None, global_ori
     always = np.ones(frames, bool)
     motion = Motion(
         joints=zeros(55, 3), global_orient=zeros(3) if global_orient is None else np.float32(global_orient),
-        body_pose=np.float32(body_pose), left_hand_pose=zeros(15, 3), right_hand_pose=zeros(15, 3),
+        body_pose=np.float32(body_pose),
+        left_hand_pose=zeros(15, 3) + flat_hand("left"), right_hand_pose=zeros(15, 3) + flat_hand("right"),
         jaw_pose=zeros(3), eye_pose=zeros(2, 3), eyelid=zeros(2), expression=zeros(52),
         transl=np.float32([0, 0, -3.2]) + (zeros(3) if transl is None else np.float32(transl)),
         K=default_intrinsics(*SIZE), w2c=np.repeat(CAMERA_AT_ORIGIN[None], frames, 0),
@@ -95,6 +98,13 @@ def standing() -> np.ndarray:
     """Return the pose (21, 3) [rad] with hanging arms."""
     pose = np.zeros((21, 3), np.float32)
     pose[15, 2], pose[16, 2] = -ARMS_DOWN, ARMS_DOWN
+    return pose
+
+
+def flat_hand(side: str) -> np.ndarray:
+    """Return finger rotations (15, 3) [rad] with the thumb beside the palm, not under it."""
+    pose = np.zeros((15, 3), np.float32)
+    pose[12] = 0.65 * np.float32([-0.67, 0.0, 0.74]) * ([1, 1, 1] if side == "left" else [1, -1, -1])
     return pose
 
 
@@ -153,11 +163,12 @@ def key_poses(body: EhmModel, shapes: list[Shape], holds: tuple[Hold, ...]) -> l
                 start[:, rows.index(joint - 1)] = torch.tensor(angles) * mirror
     free = start.clone().requires_grad_()
     optimiser = torch.optim.Adam([free], lr=0.05)
+    hands = {f"{side}_hand_pose": torch.from_numpy(flat_hand(side)).repeat(count, 1, 1) for side in ARM}
     zero = zero_pose(count)
     for step in range(STEPS):
         optimiser.param_groups[0]["lr"] = 0.05 if step < STEPS * 0.6 else 0.01
         now = pose.index_copy(1, torch.tensor(rows), free)
-        posed = shaped.with_pose(type(zero)(**(vars(zero) | {"body_pose": now})))
+        posed = shaped.with_pose(type(zero)(**(vars(zero) | hands | {"body_pose": now})))
         loss = 2e-4 * ((free - start) ** 2).sum() + 2e-3 * (free[:, 1::3][..., [0, 2]] ** 2).sum()
         for hold, pair in zip(holds, marks):
             loss = loss + _miss(posed, small, hold, pair)
@@ -182,29 +193,30 @@ def _miss(posed, small, hold: Hold, pair) -> torch.Tensor:
 
 def _marks(body: EhmModel, hold: Hold) -> tuple[list[int], list[int]]:
     """Return three vertices about the palm's middle and three about the touched place, each counter-clockwise."""
-    palm = _palm(body, hold.hand)
+    palm = _palm(body, hold.hand, hold.along)
     if hold.on.endswith("_hand"):
-        return palm, _palm(body, hold.on.split("_")[0])
+        return palm, _palm(body, hold.on.split("_")[0], hold.along)
     verts = mean_in_t_pose(body).verts[0]
     return palm, _triangle(body, verts, region(body, hold.on), torch.tensor(hold.place))
 
 
-def _palm(body: EhmModel, side: str) -> list[int]:
+def _palm(body: EhmModel, side: str, along: float) -> list[int]:
     mean = mean_in_t_pose(body)
     wrist, finger = (20, 28) if side == "left" else (21, 43)
-    middle = 0.45 * mean.joints[0, wrist] + 0.55 * mean.joints[0, finger] - torch.tensor([0, 0.03, 0])
+    middle = mean.joints[0, wrist] + along * (mean.joints[0, finger] - mean.joints[0, wrist])
+    middle = middle - torch.tensor([0, 0.03, 0])
     return _triangle(body, mean.verts[0], region(body, f"{side}_hand"), middle)
 
 
 def _triangle(body: EhmModel, verts, rows: torch.Tensor, place) -> list[int]:
-    """Return a triangle 2 cm across about the vertex nearest to a place, turned outwards."""
+    """Return a triangle 6 cm across about the vertex nearest to a place, turned outwards."""
     centre = rows[(verts[rows] - place).norm(dim=-1).argmin()]
     normal = vertex_normals(verts, body.faces)[centre]
     helper = torch.nn.functional.normalize(torch.linalg.cross(normal, torch.tensor([0.31, 0.59, 0.74])), dim=0)
     other = torch.linalg.cross(normal, helper)
     corners = []
     for angle in (0.0, 2 * np.pi / 3, 4 * np.pi / 3):
-        point = verts[centre] + 0.012 * (np.cos(angle) * helper + np.sin(angle) * other)
+        point = verts[centre] + 0.03 * (np.cos(angle) * helper + np.sin(angle) * other)
         corners.append(int(rows[(verts[rows] - point).norm(dim=-1).argmin()]))
     return corners
 

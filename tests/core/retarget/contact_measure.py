@@ -38,7 +38,8 @@ def surfaces(motion: Motion, body: EhmModel, contact: str) -> Surfaces:
 def heights(hand: np.ndarray, other: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return for each vertex of a hand (P,) its height over the other surface [m] and the nearest vertex there.
 
-    Inside the other it is negative. Near the surface it is the distance from the tangent plane of the nearest vertex, elsewhere from the vertex.
+    Inside the other it is negative. Near the surface it is the distance from the tangent plane of the
+    nearest vertex, elsewhere from the vertex itself.
     """
     distance, nearest = cKDTree(other).query(hand)
     height = ((hand - other[nearest]) * normals[nearest]).sum(1)
