@@ -14,7 +14,7 @@ from emosh_core.retarget.touches import HANDS, Touch, distances, lowest, pick
 
 REST = 1e-3  # how little it costs to move a hand that touches, against missing the touch by as much
 ROUNDS = 3  # turns in which each hand makes up for what the other cannot reach
-MOST = 0.03  # [m] that a gap is closed or opened by
+MOST = 0.012  # [m] that a gap is closed or opened by; beyond, the place counts more than a hand that sinks in a little
 
 
 def mismatch(touch: Touch, driver: PosedProbes, target: PosedProbes) -> Tensor:
@@ -36,7 +36,8 @@ def gap_error(touch: Touch, driver: PosedProbes, target: PosedProbes) -> Tensor:
     _, nearest, height = distances(target, touch.sides, torch.from_numpy(touch.flags))
     gap, rows, share = lowest(height)
     normal = (pick(target.normals(touch.sides[1]), nearest.gather(1, rows)) * share[..., None]).sum(1)
-    move = (touch.gap - gap).clamp(-MOST, MOST)[:, None] * torch.nn.functional.normalize(normal, dim=-1)
+    rise = MOST * torch.tanh((touch.gap - gap) / MOST)
+    move = rise[:, None] * torch.nn.functional.normalize(normal, dim=-1)
     return _leaning(touch, lambda source: move[source])
 
 
