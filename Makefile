@@ -6,7 +6,7 @@ DRIVING := $(DEMO)/inputs/driving
 REFERENCE := $(DEMO)/inputs/reference
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-head test check lint fmt bench-raster bench-demo clean
+.PHONY: help setup demo demo-head test check lint fmt bench-raster bench-retarget bench-demo clean
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,9 @@ check: lint test ## Style and tests
 bench-raster: $(STAMP) ## Time the rasteriser (its reference test first)
 	$(BIN)/python -m pytest -q tests/kernels
 	$(BIN)/python tests/benchmarks/bench_raster.py
+
+bench-retarget: $(STAMP) ## Measure contacts and steps after retargeting (its tests first)
+	$(BIN)/python tests/benchmarks/bench_retarget.py
 
 bench-demo: demo demo-head ## Write the figures of both demos to benchmarks/results/demo.json
 	$(BIN)/python tests/benchmarks/bench_demo.py $(DEMO) $(DEMO)_head

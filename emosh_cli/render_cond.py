@@ -14,6 +14,7 @@ def render_cond(
         bool, typer.Option("--self", help="The clip's own person, not a target (what training needs).")
     ] = False,
     motion: options.Motion = None,
+    contacts: options.Contacts = None,
     workspace_option: options.WorkspaceOption = None,
     config: options.Config = None,
     overrides: options.Set = [],  # noqa: B006 (typer copies it)
@@ -30,12 +31,16 @@ def render_cond(
 
     Example: emosh render-cond ws --ref still.jpg
     """
-    from emosh_cli.session import Session, find_workspace
+    from emosh_cli.session import Session, find_workspace, required
+    from emosh_core.line import with_settings
 
     session = Session(
         find_workspace(workspace, workspace_option), "render", config=config, overrides=overrides, device=device,
         force=force, dry_run=dry_run, json=json, quiet=quiet, verbose=verbose,
     )  # fmt: skip
+    if contacts:
+        required(reference, "a still, for --contacts says how it is retargeted,", "--ref IMAGE")
+    session.settings = with_settings(session.settings, "retarget", contacts=contacts)
     line = session.line
     if reference:
         source = line.retarget(line.take(line.driver(motion)), line.track(reference))

@@ -27,7 +27,7 @@ CHUNK_BYTES = 4 << 20
 
 def _without_contacts(fields: dict[str, Any]) -> dict[str, Any]:
     """Targets of schema 1 were made before contacts were looked for: none was held."""
-    return fields | {"contacts": np.zeros((len(fields["transl"]), len(CONTACTS)), np.float32)}
+    return fields | {"contacts": np.zeros((fields["transl"].shape[0], len(CONTACTS)), np.float32)}
 
 
 MIGRATIONS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {("target", 1): _without_contacts}
