@@ -11,6 +11,7 @@ from contact_measure import contact_errors, skates, surfaces
 from emosh_core.artifacts import CONTACTS, keypoint_slice
 from emosh_core.body.pose import pose_from_motion
 from emosh_core.retarget import RetargetConfig, retarget
+from emosh_core.retarget.root import leg_length
 
 PLAIN = RetargetConfig(root="driver", contacts="off")
 ARMS, LEGS = [15, 16, 17, 18, 19, 20], [0, 1, 3, 4, 6, 7]  # rows of body_pose that a correction may turn
@@ -48,7 +49,7 @@ def test_the_hand_touches_where_the_drivers_does(held, body):
         before, after = (contact_errors(seen, surfaces(m, body, hold.contact)) for m in (plain, corrected))
         assert len(before["frames"]) >= 5
         assert before["error"].max() > 0.020, "the pair shows nothing"
-        assert after["error"].max() < 0.012 < before["error"].max()
+        assert after["error"].max() < 0.015 < before["error"].max()
         np.testing.assert_array_equal(corrected.contacts[before["frames"], row(hold.contact)], 1)
 
 
@@ -115,8 +116,9 @@ def test_switched_off_there_is_no_correction(held, body, shapes):
 @pytest.mark.parametrize("frames", [1, 2])
 def test_a_still_and_two_frames(held, body, shapes, frames):
     name, driver, _, corrected = held
-    first = int(np.flatnonzero(corrected.contacts[:, row(HOLDS[name][0].contact)] == 1)[0])
-    part = slice(first + 1, first + 1 + frames)
+    touched = np.flatnonzero(corrected.contacts[:, row(HOLDS[name][0].contact)] == 1)
+    middle = 0 if name == "clap" else int(np.median(touched))
+    part = slice(middle, middle + frames)
     part = {k: v[part] for k, v in vars(driver).items() if isinstance(v, np.ndarray) and k != "K"}
     target = retarget(replace(driver, **part), make_motion(body, shapes[1], standing()[None]), body, RetargetConfig())
     assert np.isfinite(target.joints).all() and np.isfinite(target.body_pose).all()
@@ -172,8 +174,10 @@ def test_a_slide_of_the_drivers_is_kept(walk, body):
     sliding = replace(driver, transl=driver.transl + drift, joints=driver.joints + drift[:, None])
     wanted = skates(sliding, body, stands)
     target = retarget(sliding, reference, body, RetargetConfig())
-    ratio = skates(target, body, stands) / wanted
-    assert wanted.min() > 0.01 and np.ptp(ratio) < 0.1 and 1.0 < ratio.mean() < 1.6
+    rest = [body.with_shape_of(m.shape) for m in (driver, reference)]
+    ratio = leg_length(rest[1]) / leg_length(rest[0])
+    assert wanted.min() > 0.01 and ratio < 0.7
+    np.testing.assert_allclose(skates(target, body, stands) / wanted, ratio, atol=0.03)
 
 
 def test_legs_out_of_the_picture_stay_bit_for_bit_and_the_path_unscaled(walk, body):

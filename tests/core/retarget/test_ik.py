@@ -69,7 +69,8 @@ def test_out_of_reach_the_limb_points_there(body, seed, name, far):
     whole = (middle - root).norm(dim=-1) + (end - middle).norm(dim=-1)
     goal = root + torch.nn.functional.normalize(end - root, dim=-1) * (whole + far)[:, None]
     line = end + within_reach(posed.joints, limb, goal - end) - root
-    assert (line.norm(dim=-1) <= LONGEST * whole + 1e-5).all() and (line.norm(dim=-1) >= 0.98 * whole).all()
+    longest = torch.maximum(LONGEST * whole, (end - root).norm(dim=-1))  # a limb that is straighter may stay so
+    assert (line.norm(dim=-1) <= longest + 1e-5).all() and (line.norm(dim=-1) >= 0.98 * whole).all()
     torch.testing.assert_close(torch.linalg.cross(line, goal - root), torch.zeros(4, 3), atol=1e-4, rtol=0)
 
 

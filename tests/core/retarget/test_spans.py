@@ -91,5 +91,5 @@ def test_close_touches_fade_into_each_other():
     flags[8:13] = False
     result = fade(flags, np.arange(20) / 30)
     np.testing.assert_allclose(result.weight, 1, atol=1e-6)
-    assert (np.diff(result.weight_before[7:14]) < 0).all()
+    assert (np.diff(result.weight_before[7:13]) < 0).all()
     assert set(result.before[8:13]) == {7} and set(result.after[8:13]) == {13}
