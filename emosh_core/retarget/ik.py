@@ -16,7 +16,8 @@ from emosh_core.body.joints import PARENTS
 LONGEST = 0.998  # of the stretched limb; a limb is never quite straight
 SOFT = 0.98  # of the stretched limb; from here on the end lags behind what is wanted
 MOST_BENT = 2.6  # [rad] between upper and lower bone
-NEARLY_STRAIGHT = 0.2  # sine of the bend below which the hinge says in which plane it bends
+NEARLY_STRAIGHT = 0.1  # sine of the bend below which the hinge says in which plane a limb bends that must move …
+SOME = 0.01  # [m] … by this much; by less, the hinge says less
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,9 @@ def move_end(rotmats: Tensor, joints: Tensor, limb: Limb, delta: Tensor) -> Tens
     root, middle, end = (joints[:, j] for j in limb.joints)
     upper, lower = middle - root, end - middle
     along = torch.nn.functional.normalize(upper, dim=-1)
-    aside = _bend_direction(rotmats[:, limb.joints[0]], along, lower, limb)
+    hinge = rotmats[:, limb.joints[0]] @ torch.tensor(limb.hinge, dtype=upper.dtype)
+    hinge = hinge * (delta.norm(dim=-1, keepdim=True) / SOME).clamp(max=1)
+    aside = _bend_direction(along, lower, hinge)
     long, short = upper.norm(dim=-1, keepdim=True), lower.norm(dim=-1, keepdim=True)
     reach = (end + delta - root).norm(dim=-1, keepdim=True)
     cosine = ((reach**2 - long**2 - short**2) / (2 * long * short)).clamp(-1, 1)
@@ -82,13 +85,17 @@ def move_end(rotmats: Tensor, joints: Tensor, limb: Limb, delta: Tensor) -> Tens
     return torch.stack([a.mT @ b for a, b in pairwise(chain)], 1)
 
 
-def _bend_direction(rotmats: Tensor, along: Tensor, lower: Tensor, limb: Limb) -> Tensor:
-    """Return the unit direction (T, 3), square to the upper bone, to which the lower bone leans."""
-    lower = torch.nn.functional.normalize(lower, dim=-1)
+def _bend_direction(along: Tensor, lower: Tensor, hinge: Tensor) -> Tensor:
+    """Return the unit direction (T, 3), square to the upper bone, to which the lower bone leans or, if straight, bends.
+
+    Args:
+        along: (T, 3) direction of the upper bone.
+        lower: (T, 3) the lower bone.
+        hinge: (T, 3) axis of a positive bend, as long as it shall count.
+    """
     square = lambda v: v - (v * along).sum(-1, keepdim=True) * along  # noqa: E731
-    leaning = square(lower)
+    leaning = square(torch.nn.functional.normalize(lower, dim=-1))
     straight = 1 - (leaning.norm(dim=-1, keepdim=True) / NEARLY_STRAIGHT).clamp(max=1)
-    hinge = rotmats @ torch.tensor(limb.hinge, dtype=lower.dtype)
     flexed = square(torch.cross(hinge, along, dim=-1))
     return torch.nn.functional.normalize(leaning + NEARLY_STRAIGHT * straight * flexed, dim=-1)
 

@@ -1,6 +1,6 @@
 """How well contacts are kept, measured on the full mesh with a KD-tree; knows nothing of how they are found or kept."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from constructed_motions import region, vertex_normals
@@ -25,6 +25,12 @@ class Surfaces:
     """(T, Q, 3) [m]."""
     normals: np.ndarray
     """(T, Q, 3) of the other."""
+
+
+def frames_of(motion: Motion, frames: np.ndarray | slice) -> Motion:
+    """Return a motion of some frames only."""
+    names = [field.name for field in fields(motion) if field.metadata.get("dims", "?")[0] == "frame"]
+    return replace(motion, **{name: getattr(motion, name)[frames] for name in names})
 
 
 def surfaces(motion: Motion, body: EhmModel, contact: str) -> Surfaces:

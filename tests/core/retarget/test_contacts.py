@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from constructed_motions import HOLDS, make_motion, make_shape, random_shapes, standing, touching, walking
-from contact_measure import contact_errors, skates, surfaces
+from contact_measure import contact_errors, frames_of, skates, surfaces
 
 from emosh_core.artifacts import CONTACTS, keypoint_slice
 from emosh_core.body.pose import pose_from_motion
@@ -95,8 +95,8 @@ def test_nothing_pops(held):
 def test_uneven_frame_times_change_nothing_but_the_frames(held, body, shapes):
     name, driver, _, corrected = held
     kept = np.sort(np.random.default_rng(0).permutation(len(driver.time))[:45])
-    part = {k: v[kept] for k, v in vars(driver).items() if isinstance(v, np.ndarray) and k != "K"}
-    target = retarget(replace(driver, **part), make_motion(body, shapes[1], standing()[None]), body, RetargetConfig())
+    reference = make_motion(body, shapes[1], standing()[None])
+    target = retarget(frames_of(driver, kept), reference, body, RetargetConfig())
     contact = row(HOLDS[name][0].contact)
     both = (target.contacts[:, contact] == 1) & (corrected.contacts[kept, contact] == 1)
     assert both.sum() >= 4
@@ -118,9 +118,8 @@ def test_a_still_and_two_frames(held, body, shapes, frames):
     name, driver, _, corrected = held
     touched = np.flatnonzero(corrected.contacts[:, row(HOLDS[name][0].contact)] == 1)
     middle = 0 if name == "clap" else int(np.median(touched))
-    part = slice(middle, middle + frames)
-    part = {k: v[part] for k, v in vars(driver).items() if isinstance(v, np.ndarray) and k != "K"}
-    target = retarget(replace(driver, **part), make_motion(body, shapes[1], standing()[None]), body, RetargetConfig())
+    part = frames_of(driver, slice(middle, middle + frames))
+    target = retarget(part, make_motion(body, shapes[1], standing()[None]), body, RetargetConfig())
     assert np.isfinite(target.joints).all() and np.isfinite(target.body_pose).all()
     assert (target.contacts[:, row(HOLDS[name][0].contact)] == 1).all()
 

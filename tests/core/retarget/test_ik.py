@@ -57,7 +57,7 @@ def test_no_move_is_no_turn(body, seed, name):
     nothing = torch.zeros(4, 3)
     torch.testing.assert_close(within_reach(posed.joints, limb, nothing), nothing, atol=1e-6, rtol=0)
     turns = move_end(posed.rotmats, posed.joints, limb, nothing)
-    torch.testing.assert_close(turns, pose.rotmats()[:, list(limb.joints)], atol=2e-3, rtol=0)
+    torch.testing.assert_close(turns, pose.rotmats()[:, list(limb.joints)], atol=5e-4, rtol=0)
 
 
 @given(seed=st.integers(0, 10_000), name=LIMB, far=st.floats(0.5, 3.0))
