@@ -12,7 +12,7 @@ from emosh_core.retarget.ik import LIMBS, within_reach
 from emosh_core.retarget.probes import PosedProbes
 from emosh_core.retarget.touches import HANDS, Touch, distances, lowest, pick
 
-REST = 1e-3  # how little it costs to move a hand that touches, against missing the touch by as much
+REST = 1e-6  # how little it costs to move a hand that touches, against missing the touch by as much
 ROUNDS = 3  # turns in which each hand makes up for what the other cannot reach
 MOST = 0.012  # [m] that a gap is closed or opened by; beyond, the place counts more than a hand that sinks in a little
 
@@ -57,7 +57,7 @@ def hand_moves(touches: dict[str, Touch], wanted: dict[str, Tensor], joints: Ten
         Per hand the move of its wrist (T, 3) [m], within reach.
     """
     frames = len(joints)
-    matrix, right = torch.zeros(frames, 2, 2), torch.zeros(frames, 2, 3)
+    matrix, right = torch.zeros(frames, 2, 2, dtype=torch.float64), torch.zeros(frames, 2, 3, dtype=torch.float64)
     strongest, firmest = torch.zeros(frames, 2), torch.zeros(frames, 2)
     for name, touch in touches.items():
         weight = torch.from_numpy(touch.fade.weight)
@@ -73,8 +73,8 @@ def hand_moves(touches: dict[str, Touch], wanted: dict[str, Tensor], joints: Ten
     for _ in range(ROUNDS):
         for k, hand in enumerate(HANDS):
             alone = (right[:, k] - matrix[:, k, 1 - k, None] * moves[:, 1 - k]) / matrix[:, k, k, None]
-            moves[:, k] = within_reach(joints, LIMBS[hand], alone)
-    return dict(zip(HANDS, moves.unbind(1), strict=True))
+            moves[:, k] = within_reach(joints, LIMBS[hand], alone.to(joints.dtype))
+    return dict(zip(HANDS, moves.to(joints.dtype).unbind(1), strict=True))
 
 
 def _leaning(touch: Touch, at) -> Tensor:

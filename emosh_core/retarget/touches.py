@@ -68,15 +68,15 @@ def find_touches(motion: Motion, driver: PosedProbes) -> dict[str, Touch]:
         begins, goes_on = seen & (gap < NEAR), seen & (gap < OFF)
         if other == "torso":
             begins, goes_on = begins & (speed[hand] < SLOW), goes_on & (speed[hand] < FAST)
-        flags = held(begins, goes_on, motion.time)
+        # Where a short gap was closed without a measurement, the fade leans on the frames around it.
+        flags = held(begins, goes_on, motion.time) & np.isfinite(gap)
         if flags.any():
             firmness = torch.exp(-closest / FIRMNESS).clamp(min=LOOSEST)
             firmness *= ASIDE if other == "torso" else 1.0
             far, rows = distance.nan_to_num(posinf=1.0).topk(PAIRS, dim=1, largest=False)
             found[name] = Touch(
                 sides=sides, flags=flags, fade=fade(flags, motion.time), rows=(rows, nearest.gather(1, rows)),
-                shares=torch.softmax(-far / SOFTNESS, 1),
-                firmness=firmness, gap=lowest(height)[0],
+                shares=torch.softmax(-far / SOFTNESS, 1), firmness=firmness, gap=lowest(height)[0],
             )  # fmt: skip
     return found
 

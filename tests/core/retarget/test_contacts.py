@@ -11,7 +11,11 @@ from contact_measure import contact_errors, frames_of, skates, surfaces
 from emosh_core.artifacts import CONTACTS, keypoint_slice
 from emosh_core.body.pose import pose_from_motion
 from emosh_core.retarget import RetargetConfig, retarget
+from emosh_core.retarget.hands import hand_moves
+from emosh_core.retarget.ik import LIMBS
 from emosh_core.retarget.root import leg_length
+from emosh_core.retarget.spans import fade
+from emosh_core.retarget.touches import Touch
 
 PLAIN = RetargetConfig(root="driver", contacts="off")
 ARMS, LEGS = [15, 16, 17, 18, 19, 20], [0, 1, 3, 4, 6, 7]  # rows of body_pose that a correction may turn
@@ -22,7 +26,7 @@ def shapes():
     return random_shapes(2, seed=5)
 
 
-@pytest.fixture(scope="module", params=sorted(HOLDS))
+@pytest.fixture(scope="module", params=["clap", "hand_to_cheek", "hands_on_hips"])
 def held(request, body, shapes):
     """Name, driver, plain target and corrected target of a motion with a touch."""
     driver = touching(body, shapes[:1], request.param)[0]
@@ -45,12 +49,13 @@ def row(contact):
 def test_the_hand_touches_where_the_drivers_does(held, body):
     name, driver, plain, corrected = held
     for hold in HOLDS[name]:
-        seen = surfaces(driver, body, hold.contact)
-        before, after = (contact_errors(seen, surfaces(m, body, hold.contact)) for m in (plain, corrected))
+        some = slice(None, None, 2)
+        seen, before, after = (surfaces(frames_of(m, some), body, hold.contact) for m in (driver, plain, corrected))
+        before, after = contact_errors(seen, before), contact_errors(seen, after)
         assert len(before["frames"]) >= 5
         assert before["error"].max() > 0.020, "the pair shows nothing"
         assert after["error"].max() < 0.015 < before["error"].max()
-        np.testing.assert_array_equal(corrected.contacts[before["frames"], row(hold.contact)], 1)
+        np.testing.assert_array_equal(corrected.contacts[some][before["frames"], row(hold.contact)], 1)
 
 
 def test_frames_without_a_touch_and_other_joints_stay_bit_for_bit(held):
@@ -129,6 +134,40 @@ def test_nobody_there_is_left_alone(held, body, shapes):
     target = retarget(driver, make_motion(body, shapes[1], standing()[None]), body, RetargetConfig())
     assert not target.contacts.any() and np.isfinite(target.joints).all()
     np.testing.assert_array_equal(target.body_pose, driver.body_pose)
+
+
+def test_frames_in_which_the_person_was_lost_lean_on_their_neighbours(held, body, shapes):
+    name, driver, _, corrected = held
+    touched = np.flatnonzero(corrected.contacts[:, row(HOLDS[name][0].contact)] == 1)
+    lost = touched[len(touched) // 2] + np.arange(2) if name != "clap" else np.array([15])
+    valid = driver.person_valid.copy()
+    valid[lost] = False
+    reference = make_motion(body, shapes[1], standing()[None])
+    target = retarget(replace(driver, person_valid=valid), reference, body, RetargetConfig())
+    np.testing.assert_allclose(target.contacts[lost, row(HOLDS[name][0].contact)], 1, atol=1e-6)
+    np.testing.assert_allclose(target.body_pose[lost][:, ARMS], corrected.body_pose[lost][:, ARMS], atol=0.05)
+
+
+def test_folded_hands_rest_on_the_belly_together():
+    """Each touch is met: the hands meet each other halfway and both move with the torso."""
+    always = np.ones(1, bool)
+    wanted = {
+        "left_hand-right_hand": torch.tensor([[0.02, 0.0, 0.0]]),
+        "left_hand-torso": torch.tensor([[0.0, 0.0, 0.03]]), "right_hand-torso": torch.tensor([[0.0, 0.0, 0.03]]),
+    }  # fmt: skip
+    alike = {"flags": always, "fade": fade(always, np.zeros(1)), "rows": (), "shares": torch.ones(1, 1)}
+    firmness = {name: torch.tensor([1e-3 if "torso" in name else 1.0]) for name in wanted}
+    touches = {
+        name: Touch(sides=tuple(name.split("-")), firmness=firmness[name], gap=torch.zeros(1), **alike)
+        for name in wanted
+    }
+    joints = torch.zeros(1, 55, 3)
+    for hand in ("left_hand", "right_hand"):
+        _, elbow, wrist = LIMBS[hand].joints
+        joints[0, elbow], joints[0, wrist] = torch.tensor([[0.0, -0.3, 0.0], [0.0, -0.3, 0.25]])
+    moves = hand_moves(touches, wanted, joints)
+    torch.testing.assert_close(moves["left_hand"], torch.tensor([[0.01, 0.0, 0.03]]), atol=2e-4, rtol=0)
+    torch.testing.assert_close(moves["right_hand"], torch.tensor([[-0.01, 0.0, 0.03]]), atol=2e-4, rtol=0)
 
 
 def test_an_arm_counts_without_its_fingers_but_not_unseen(held, body, shapes):
