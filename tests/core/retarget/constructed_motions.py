@@ -250,21 +250,26 @@ def vertex_normals(verts: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.normalize(total, dim=-1)
 
 
-def walking(body: EhmModel, shape: Shape, frames: int = 75) -> tuple[Motion, np.ndarray]:
-    """Make a walk in which the standing foot does not move at all, across the picture.
+def walking(body: EhmModel, shape: Shape, frames: int = 75, squat: float = 0.0) -> tuple[Motion, np.ndarray]:
+    """Make a walk in which the standing foot does not move at all, across the picture; or squats on the spot.
 
     The legs move in the sagittal plane. Knee and hip follow from the law of cosines for an ankle that
     stays where it is for 60 % of the cycle and swings in an arc for the rest; the foot keeps level.
+
+    Args:
+        squat: depth [m]; if given, both feet stand all the time.
 
     Returns:
         The motion, and (T, 2) bool: left, right foot stands.
     """
     rest = body.for_landmarks().with_shape_of(shape).with_pose(zero_pose()).joints[0].double().numpy()
     time = np.arange(frames) / FPS
-    stride, period, duty = 0.9 * (rest[1, 1] - rest[7, 1]), 1.0, 0.6
+    stride, lift, period, duty = 0.9 * (rest[1, 1] - rest[7, 1]), 0.08, 1.0, 0.6
+    if squat:
+        stride, lift = 0.0, 0.0
     ahead = stride / period * (time - time.mean())
     pose, stands = np.tile(standing(), (frames, 1, 1)), np.zeros((frames, 2), bool)
-    drop = 0.05 - 0.012 * np.cos(4 * np.pi * time / period)
+    drop = 0.05 - 0.012 * np.cos(4 * np.pi * time / period) + squat * np.sin(np.pi * time / time[-1]) ** 2
     for k, (hip, knee, ankle) in enumerate(((1, 4, 7), (2, 5, 8))):
         phase = time / period + 0.5 * k + 0.2
         cycle, part = np.floor(phase), phase % 1
@@ -272,9 +277,9 @@ def walking(body: EhmModel, shape: Shape, frames: int = 75) -> tuple[Motion, np.
         eased = swing * swing * (3 - 2 * swing)
         # Where the foot stands: where the hip will be in the middle of the stand.
         stand = stride / period * ((cycle + duty / 2 - 0.5 * k - 0.2) * period - time.mean())
-        stands[:, k] = part < duty
+        stands[:, k] = (part < duty) | (squat > 0)
         forward = stand + stride * eased - ahead
-        height = 0.08 * np.sin(np.pi * swing) ** 2 + drop
+        height = lift * np.sin(np.pi * swing) ** 2 + drop
         upper, lower = rest[knee] - rest[hip], rest[ankle] - rest[knee]
         x, y = forward + rest[ankle, 2] - rest[hip, 2], height + rest[ankle, 1] - rest[hip, 1]
         long, short, reach = np.hypot(*upper[1:]), np.hypot(*lower[1:]), np.hypot(x, y)

@@ -60,6 +60,16 @@ def test_no_move_is_no_turn(body, seed, name):
     torch.testing.assert_close(turns, pose.rotmats()[:, list(limb.joints)], atol=5e-4, rtol=0)
 
 
+@pytest.mark.parametrize("bend", [0.0, 0.02, 0.06, 0.09])
+def test_no_move_is_no_turn_however_straight_the_arm_and_wherever_it_bends(body, bend):
+    flat = np.zeros((1, 21, 3), np.float32)
+    flat[0, 17] = [0.0, 0.3 * bend, bend]  # the left elbow, not about its hinge
+    shaped, pose = pose_body(body, flat)
+    posed, limb = shaped.with_pose(pose), LIMBS["left_hand"]
+    turns = move_end(posed.rotmats, posed.joints, limb, torch.zeros(1, 3))
+    torch.testing.assert_close(turns, pose.rotmats()[:, list(limb.joints)], atol=2e-3, rtol=0)
+
+
 @given(seed=st.integers(0, 10_000), name=LIMB, far=st.floats(0.5, 3.0))
 @settings(max_examples=15, deadline=None)
 def test_out_of_reach_the_limb_points_there(body, seed, name, far):
