@@ -6,7 +6,7 @@ DRIVING := $(DEMO)/inputs/driving
 REFERENCE := $(DEMO)/inputs/reference
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-head test check lint fmt bench-raster bench-retarget bench-demo clean
+.PHONY: help setup demo demo-head test check lint fmt bench-raster bench-retarget bench-demo gpu clean
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -49,9 +49,11 @@ fmt: $(STAMP) ## Sort imports and fix what ruff can fix
 
 check: lint test ## Style and tests
 
-bench-raster: $(STAMP) ## Time the rasteriser (its reference test first)
-	$(BIN)/python -m pytest -q tests/kernels
-	$(BIN)/python tests/benchmarks/bench_raster.py
+bench-raster: $(STAMP) ## Time rasteriser and condition pictures (the kernels' tests first)
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python tests/benchmarks/bench_raster.py
+
+gpu: ## Kernels and benchmarks that need CUDA, with the python3 on the path; installs nothing
+	bash scripts/gpu.sh
 
 bench-retarget: $(STAMP) ## Measure contacts and steps after retargeting (its tests first)
 	$(BIN)/python tests/benchmarks/bench_retarget.py

@@ -13,6 +13,15 @@ def render_cond(
     own: Annotated[
         bool, typer.Option("--self", help="The clip's own person, not a target (what training needs).")
     ] = False,
+    layers: Annotated[
+        str | None,
+        typer.Option("--layers", metavar="hybrid|mesh|keypoints|skeleton2d", help="What is drawn.", show_default=False),
+    ] = None,
+    camera: Annotated[
+        str | None,
+        typer.Option("--camera", metavar="KEYS", help="Move the camera: FRAME:ZOOM,… or `dolly 0:0,76:0.5`.",
+                     show_default=False),
+    ] = None,
     motion: options.Motion = None,
     contacts: options.Contacts = None,
     workspace_option: options.WorkspaceOption = None,
@@ -29,7 +38,7 @@ def render_cond(
 
     Without --ref the newest target is drawn, or the clip's own person if there is no target.
 
-    Example: emosh render-cond ws --ref still.jpg
+    Example: emosh render-cond ws --ref still.jpg --camera "0:1.0,76:1.6"
     """
     from emosh_cli.session import Session, find_workspace, required
     from emosh_core.line import with_settings
@@ -41,6 +50,7 @@ def render_cond(
     if contacts:
         required(reference, "a still, for --contacts says how it is retargeted,", "--ref IMAGE")
     session.settings = with_settings(session.settings, "retarget", contacts=contacts)
+    session.settings = with_settings(session.settings, "render", layers=layers, camera=camera)
     line = session.line
     if reference:
         source = line.retarget(line.take(line.driver(motion)), line.track(reference))

@@ -114,7 +114,7 @@ class Cond:
     """Condition pictures: the mesh in canonical colours with face and hand keypoints on top."""
 
     KIND: ClassVar[str] = "cond"
-    SCHEMA: ClassVar[int] = 1
+    SCHEMA: ClassVar[int] = 2
 
     frames: np.ndarray = array("frame", "y", "x", "rgb", dtype="uint8")
     mask: np.ndarray = array("frame", "y", "x", dtype="bool")
@@ -123,8 +123,9 @@ class Cond:
     keypoints_drawn: np.ndarray = array("frame", "keypoint", dtype="bool")
     valid: np.ndarray = array("frame", dtype="bool")
     """Frames in which a person was tracked; others are drawn from the temporal prior."""
-    K: np.ndarray = array("row", "column", unit="px")
+    K: np.ndarray = array("frame", "row", "column", unit="px")
     w2c: np.ndarray = array("frame", "row4", "column4")
+    """The cameras that were used: the driver's, unless key frames moved them."""
     time: np.ndarray = array("frame", unit="s", dtype="float64")
     fps: float
 

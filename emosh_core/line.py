@@ -28,6 +28,12 @@ from emosh_core.workspace.workspace import Workspace
 SECTION = {"track": "track", "retarget": "retarget", "render-cond": "render", "animate": "animate"}
 """Stage and its section of the settings."""
 
+ORBIT = (
+    "the camera orbits: a mesh seen by a turning camera and a turning body seen by a still one give the same picture, "
+    "so a generator may turn the person in front of a still background; render.grid = true may help it"
+)
+"""The paper's stated limit of mesh conditioning (arXiv 2606.28026)."""
+
 STANDARD_SETTINGS = {name: cls() for name, cls in stage_settings.SECTIONS.items()}
 
 
@@ -125,12 +131,15 @@ class Line:
 
         def make(making: Making) -> Cond:
             from emosh_core.body.assets import load_body
+            from emosh_core.geometry.keyframes import parse_camera
             from emosh_core.previews import write_video
             from emosh_core.render.condition import render_condition
 
-            cond = render_condition(
-                self.load(source, kind), load_body(), self.settings["render"], progress=making.progress
-            )
+            config = self.settings["render"]
+            body = load_body(device=making.device)
+            cond = render_condition(self.load(source, kind), body, config, progress=making.progress)
+            if parse_camera(config.camera).orbit:
+                making.note(ORBIT)
             write_video(making.media("cond"), cond.frames, cond.fps, cond.time)
             return cond
 

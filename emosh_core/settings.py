@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from emosh_core.errors import ConfigError
+from emosh_core.geometry.keyframes import CameraMoves, parse_camera
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,22 @@ class RenderConfig:
 
     size: str = "driver"
     """Size of the pictures: `driver` for that of the driving video, or WIDTHxHEIGHT in pixels."""
-    layers: Literal["hybrid", "mesh", "keypoints"] = "hybrid"
-    """What is drawn: the mesh with keypoints on top, or one of the two."""
+    layers: Literal["hybrid", "mesh", "keypoints", "skeleton2d"] = "hybrid"
+    """What is drawn: the mesh with keypoints on top, one of the two, or `skeleton2d`, the detector's own
+    skeleton with the driver's proportions (the baseline that the mesh is compared with)."""
+    camera: str = ""
+    """Key frames that move the camera: `0:1.0,76:1.6` zooms; `dolly 0:0,76:0.5` goes 0.5 m nearer;
+    `orbit 0:0,76:20` turns by 20° about the person; `;` joins moves. Empty keeps the driver's camera."""
+    grid: bool = False
+    """Draw a grid on the floor, a cue whether the camera moved or the body turned (an experiment)."""
 
     def __post_init__(self):
-        if self.layers not in ("hybrid", "mesh", "keypoints"):
-            raise ConfigError("render.layers is unknown", found=self.layers, fix='"hybrid", "mesh" or "keypoints"')
+        if self.layers not in ("hybrid", "mesh", "keypoints", "skeleton2d"):
+            fix = '"hybrid", "mesh", "keypoints" or "skeleton2d"'
+            raise ConfigError("render.layers is unknown", found=self.layers, fix=fix)
+        if parse_camera(self.camera) != CameraMoves() and self.layers == "skeleton2d":
+            found, fix = f'camera = "{self.camera}"', 'camera = "" or layers = "hybrid"'
+            raise ConfigError("skeleton2d shows what was detected: no camera can move it", found=found, fix=fix)
         self.pixels((1, 1))
 
     def pixels(self, driver: tuple[int, int]) -> tuple[int, int]:

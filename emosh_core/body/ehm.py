@@ -1,14 +1,17 @@
 """The Expressive Human Model in immutable stages: model → shaped body → posed body."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
+from emosh_kernels.rasterize import mesh_edges
+from emosh_kernels.skin import Binding, bind, skin
 from torch import Tensor
 
 from emosh_core.artifacts import Shape, keypoint_slice
 from emosh_core.body.joints import EYES, HANDS, HEAD, JAW, PARENTS, WRISTS
 from emosh_core.body.pose import Pose
-from emosh_core.body.skinning import forward_kinematics, skin
+from emosh_core.body.skinning import away_from_rest, forward_kinematics
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,6 +68,16 @@ class EhmModel:
     """(V,) which vertices of the full mesh these are, ascending."""
     sources: tuple[str, ...]
     """What the model was made from, with versions and licences."""
+
+    @cached_property
+    def edges(self) -> Tensor:
+        """(E, 6) int32, see `emosh_kernels.rasterize.mesh_edges`."""
+        return mesh_edges(self.faces)
+
+    @cached_property
+    def binding(self) -> Binding:
+        """`lbs_weights` as skinning reads them."""
+        return bind(self.lbs_weights)
 
     def with_shape(
         self, betas_body: Tensor, betas_head: Tensor, head_scale: Tensor | float = 1.0, hand_scale: Tensor | float = 1.0
@@ -164,7 +177,7 @@ class ShapedBody:
         turned, joints = forward_kinematics(rotmats, bones, self.rest_joints[..., 0, :] + transl)
         moved = _displace(model.expression_dirs, expression) * self.expression_gain
         rest = self.rest_verts.expand(len(rotmats), -1, -1).index_add(-2, model.expression_verts, moved)
-        verts = skin(rest, model.lbs_weights, turned @ rest_rot, self.rest_joints, joints)
+        verts = skin(rest, model.binding, away_from_rest(turned @ rest_rot, self.rest_joints, joints))
         return PosedBody(model=model, verts=verts, joints=joints, rotmats=turned)
 
 

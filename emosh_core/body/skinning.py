@@ -1,4 +1,4 @@
-"""Forward kinematics and linear blend skinning, plain differentiable torch."""
+"""Forward kinematics and the maps that skinning blends, plain differentiable torch."""
 
 from itertools import pairwise
 
@@ -42,27 +42,15 @@ def forward_kinematics(rotmats: Tensor, bones: Tensor, root: Tensor) -> tuple[Te
     return torch.cat(turned, -3)[..., _BACK, :, :], torch.cat(placed, -2)[..., _BACK, :]
 
 
-def skin(verts: Tensor, lbs_weights: Tensor, rotmats: Tensor, origins: Tensor, positions: Tensor) -> Tensor:
-    """Move rest vertices with the joints they are bound to.
+def away_from_rest(rotmats: Tensor, origins: Tensor, positions: Tensor) -> Tensor:
+    """Return the affine map of each joint from the rest pose to the posed body.
 
     Args:
-        verts: (*, V, 3) rest vertices [m]; broadcasts over T.
-        lbs_weights: (V, J), rows sum to 1.
         rotmats: (T, J, 3, 3) each joint's rotation away from rest.
         origins: (*, J, 3) rest joints [m]; broadcasts over T.
         positions: (T, J, 3) posed joints [m].
 
     Returns:
-        Posed vertices (T, V, 3) [m]: Σ_j w_j (R_j (v − o_j) + p_j).
+        (T, J, 3, 4) maps x ↦ R_j (x − o_j) + p_j, for `emosh_kernels.skin`.
     """
-    shift = positions - (rotmats @ origins[..., None])[..., 0]
-    coordinates = verts.expand(len(rotmats), -1, -1).transpose(0, 1).unsqueeze(-1).unbind(-2)
-
-    def blend(values: Tensor) -> Tensor:  # (T, J, 3) → (V, T, 3), one matrix product for all frames
-        return (lbs_weights @ values.transpose(0, 1).flatten(1)).unflatten(-1, (-1, 3))
-
-    # Column by column: no intermediate is larger than the result, and none is sliced (slow to differentiate).
-    posed = blend(shift)
-    for column, coordinate in zip(rotmats.unbind(-1), coordinates, strict=True):
-        posed = torch.addcmul(posed, blend(column), coordinate)
-    return posed.transpose(0, 1)
+    return torch.cat([rotmats, positions[..., None] - rotmats @ origins[..., None]], -1)

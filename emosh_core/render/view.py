@@ -29,17 +29,20 @@ class View:
     """(T, N, 3) [m], in the order of `artifacts.KEYPOINTS`."""
 
 
-def views(motion: Motion, body: EhmModel, indices: np.ndarray | None = None) -> Iterator[View]:
-    """Pose a motion `FRAMES_AT_ONCE` frames at a time, in camera axes.
+def views(
+    motion: Motion, body: EhmModel, indices: np.ndarray | None = None, at_once: int = FRAMES_AT_ONCE
+) -> Iterator[View]:
+    """Pose a motion a few frames at a time, in camera axes, on the device of `body`.
 
     Args:
         indices: frames to show, in this order; all by default. `View.frames` counts along them.
+        at_once: how many frames a view has at most.
     """
     indices = np.arange(len(motion.transl)) if indices is None else indices
-    shaped = body.with_shape_of(motion.shape)
-    pose, w2c = pose_from_motion(motion), torch.as_tensor(motion.w2c)
-    for first in range(0, len(indices), FRAMES_AT_ONCE):
-        rows = torch.as_tensor(indices[first : first + FRAMES_AT_ONCE])
+    shaped, device = body.with_shape_of(motion.shape), body.template.device
+    pose, w2c = pose_from_motion(motion, device=device), torch.as_tensor(motion.w2c, device=device)
+    for first in range(0, len(indices), at_once):
+        rows = torch.as_tensor(indices[first : first + at_once], device=device)
         with torch.no_grad():
             part = replace(pose, **{field.name: getattr(pose, field.name)[rows] for field in fields(pose)})
             posed = shaped.with_pose(part)

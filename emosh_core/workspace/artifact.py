@@ -30,7 +30,15 @@ def _without_contacts(fields: dict[str, Any]) -> dict[str, Any]:
     return fields | {"contacts": np.zeros((fields["transl"].shape[0], len(CONTACTS)), np.float32)}
 
 
-MIGRATIONS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {("target", 1): _without_contacts}
+def _camera_per_frame(fields: dict[str, Any]) -> dict[str, Any]:
+    """Cond 1 had one K (3, 3) for all frames."""
+    return fields | {"K": np.repeat(fields["K"][None], len(fields["time"]), 0)}
+
+
+MIGRATIONS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
+    ("target", 1): _without_contacts,
+    ("cond", 1): _camera_per_frame,
+}
 """(kind, schema) to a function that takes the fields of that schema and returns those of the next."""
 
 

@@ -3,8 +3,12 @@
 import functools
 import importlib.util
 import logging
+import os
 
 _log = logging.getLogger(__name__)
+
+TRITON_RUNS_ON = ("cuda", "cpu") if os.environ.get("TRITON_INTERPRET") == "1" else ("cuda",)
+"""Device types for `OFFERED`. Triton's interpreter, for tests, also takes tensors on the CPU."""
 
 
 def choose(operator: str, impl: str, device: str, offered: dict[str, tuple[str, ...]]) -> str:

@@ -123,3 +123,14 @@ def test_train_then_animate_with_the_run_then_train_on(tracked, emosh_here):
     again = emosh_here("train", tracked / "ws", "--name", "tiny", *options, "--json").json
     assert again["cached"] is True and again["losses"] == []
     assert "runs/tiny" in emosh_here("status", tracked / "ws").out
+
+
+def test_layers_and_camera_are_options_and_an_orbit_is_flagged(animated, emosh_here):
+    workspace = animated / "ws"
+    lines = emosh_here("render-cond", workspace, "--layers", "keypoints", "--camera", "0:1,5:2", "--json").json
+    cond = read(Path(lines["artifact"]), Cond)
+    assert cond.K[5, 0, 0] == pytest.approx(2 * cond.K[0, 0, 0]) and lines["notes"] == []
+    orbit = emosh_here("render-cond", workspace, "--camera", "orbit 0:0,5:30", "--json").json
+    assert "the camera orbits" in orbit["notes"][0] and orbit["fingerprint"] != lines["fingerprint"]
+    emosh_here("render-cond", workspace, "--camera", "fast").check(2, "FRAME:VALUE", "fix:")
+    emosh_here("render-cond", workspace, "--layers", "bones").check(2, "render.layers", "skeleton2d")

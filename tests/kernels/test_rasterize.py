@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from emosh_kernels.rasterize import rasterize
+from emosh_kernels.rasterize import mesh_edges, rasterize
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,6 +35,23 @@ def test_numba_equals_reference_on_soup_in_front_of_behind_and_across_the_camera
     verts[:, :4] *= 100  # far off the screen and slivers
     verts[:, 5] = verts[:, 6]  # degenerate faces
     assert_same(verts, torch.randint(0, 30, (40, 3)), (height, width))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4097, 3), (3, 4097), (2, 40000)])
+@pytest.mark.parametrize("scale", [1.0, 1e4, 1e9, 1e-9])
+def test_odd_pictures_and_huge_and_tiny_coordinates(size, scale):
+    """Slivers across the whole of a long picture, corners as far away as floats go, faces smaller than a pixel."""
+    torch.manual_seed(int(scale) % 97)
+    k = torch.tensor([[float(max(size)), 0, size[1] / 2], [0, max(size), size[0] / 2], [0, 0, 1]])
+    verts = torch.randn(1, 12, 3) * torch.tensor([scale, scale, 0.3]) + torch.tensor([0, 0, 1.0])
+    verts[:, :3, :2] = torch.tensor([[-1e-3, -2.0], [1e-3, 2.0], [2e-3, -2.0]])
+    faces = torch.randint(0, 12, (9, 3))
+    faces[0] = torch.tensor([0, 1, 2])
+    seen = assert_same(verts, faces, size, k)
+    edges = mesh_edges(faces)
+    outlines = [rasterize(verts, faces, k, size, edges=edges, impl=impl).crossings for impl in ("reference", "numba")]
+    assert torch.equal(outlines[0].to, outlines[1].to) and torch.equal(outlines[0].share, outlines[1].share)
+    assert bool((seen.face_id >= 0).any())
 
 
 @IMPLS
@@ -141,5 +158,7 @@ def test_bad_input_is_refused():
         rasterize(verts, faces, K[:2], (8, 8))
     with pytest.raises(ValueError, match="size"):
         rasterize(verts, faces, K, (0, 8))
+    with pytest.raises(ValueError, match="edges"):
+        rasterize(verts, faces, K, (8, 8), edges=faces)
     with pytest.raises(ValueError, match="metal"):
         rasterize(verts, faces, K, (8, 8), impl="metal")

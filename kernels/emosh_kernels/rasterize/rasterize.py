@@ -1,22 +1,29 @@
 """The public function: checks its inputs once, then picks an implementation."""
 
+import importlib
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from emosh_kernels.dispatch import choose
-from emosh_kernels.rasterize import reference
+from emosh_kernels.dispatch import TRITON_RUNS_ON, choose
+from emosh_kernels.rasterize import silhouette
+from emosh_kernels.rasterize.gradients import depth_and_bary
+from emosh_kernels.rasterize.silhouette import Crossings
 
-OFFERED = {"numba": ("cpu",), "reference": ("cpu", "cuda")}
-NEAR = 0.01
-"""Nothing closer to the camera plane than this is drawn [m]."""
+OFFERED = {"numba": ("cpu",), "triton": TRITON_RUNS_ON, "reference": ("cpu", "cuda"), "pytorch3d": ("cpu", "cuda")}
+NEAR = 1 / 128
+"""Nothing closer to the camera plane than this is drawn [m]; a power of two is the same number in every precision."""
 
 
 @dataclass(frozen=True)
 class Fragments:
-    """What each pixel sees of a mesh; no gradient flows through it."""
+    """What each pixel sees of a mesh.
+
+    Gradients with respect to the vertices flow through `depth` and `bary`, and through the outlines
+    that `antialias` and `coverage` know.
+    """
 
     face_id: Tensor
     """(T, H, W) int32; -1 is background."""
@@ -24,9 +31,24 @@ class Fragments:
     """(T, H, W) float32, distance along the optical axis [m]; infinite in the background."""
     bary: Tensor
     """(T, H, W, 3) float32, perspective-correct weights of the face's corners; 0 in the background."""
+    crossings: Crossings | None = None
+    """Where outlines pass between pixels; None if `rasterize` was not given the mesh's edges."""
+
+    def antialias(self, image: Tensor) -> Tensor:
+        """Return a picture (T, H, W, C) with smooth outlines: at each, a pixel shows part of its neighbour."""
+        if self.crossings is None:
+            raise ValueError("outlines are not known: give rasterize(..., edges=mesh_edges(faces))")
+        return self.crossings.blend(image.flatten(0, 2)).view_as(image)
+
+    def coverage(self) -> Tensor:
+        """Return alpha (T, H, W) float32 in [0, 1]: how much of each pixel the mesh covers."""
+        return self.antialias((self.face_id >= 0).to(self.depth.dtype)[..., None])[..., 0].clamp(0, 1)
 
 
-def rasterize(verts_cam: Tensor, faces: Tensor, K: Tensor, size: tuple[int, int], *, impl: str = "auto") -> Fragments:
+def rasterize(
+    verts_cam: Tensor, faces: Tensor, K: Tensor, size: tuple[int, int], *, edges: Tensor | None = None,
+    impl: str = "auto",
+) -> Fragments:  # fmt: skip
     """Find the nearest face at every pixel centre; both sides of a face are drawn.
 
     A pixel whose centre lies on an edge that two faces share belongs to exactly one of them, and of
@@ -38,23 +60,39 @@ def rasterize(verts_cam: Tensor, faces: Tensor, K: Tensor, size: tuple[int, int]
         faces: (F, 3) integer corner indices.
         K: (3, 3) or (T, 3, 3) intrinsics [px]; the centre of the top-left pixel is (0.5, 0.5).
         size: height and width of the picture [px].
-        impl: "auto", "reference" or "numba"; all give the same result.
+        edges: (E, 6) of `mesh_edges(faces)`, for smooth outlines; none are looked for without it.
+        impl: "auto", "reference", "numba" or "triton"; all give the same result. "pytorch3d" is a
+            peer for comparison: its rule for pixels on an edge is another.
 
     Raises:
         ValueError: a shape, dtype or index is wrong, or a position is not finite.
         RuntimeError: the implementation asked for cannot run here.
     """
-    _check(verts_cam, faces, K, size)
-    verts_cam, K = verts_cam.detach(), K.detach().to(verts_cam.device).expand(len(verts_cam), 3, 3)
+    _check(verts_cam, faces, K, size, edges)
     faces = faces.to(verts_cam.device)
-    if choose("rasterize", impl, verts_cam.device.type, OFFERED) == "numba":
-        from emosh_kernels.rasterize import numba  # compiled on first use
+    K = K.to(verts_cam.device).expand(len(verts_cam), 3, 3)
+    with torch.no_grad():
+        chosen = _implementation(choose("rasterize", impl, verts_cam.device.type, OFFERED))
+        face_id, depth, bary = chosen.rasterize(verts_cam, faces, K, size, NEAR)
+        if edges is not None:
+            edges = edges.to(verts_cam.device)
+            find = getattr(chosen, "find_crossings", silhouette.find_crossings)
+            outline = find(verts_cam, K, edges, face_id, depth, NEAR)
+    if verts_cam.requires_grad or K.requires_grad:
+        depth, bary = depth_and_bary(verts_cam, faces, K, face_id, verts_cam.dtype)
+    found = None if edges is None else silhouette.crossings(verts_cam, K, edges, *outline, size)
+    return Fragments(face_id, depth, bary, found)
 
-        return Fragments(*numba.rasterize(verts_cam, faces, K, size, NEAR))
-    return Fragments(*reference.rasterize(verts_cam, faces, K, size, NEAR))
+
+def _implementation(name: str):
+    """Return the module of an implementation; the compiled ones are loaded when they are first used."""
+    try:
+        return importlib.import_module(f"emosh_kernels.rasterize.{name}")
+    except ImportError as error:  # PyTorch3D's compiled part wants the torch that it was built for
+        raise RuntimeError(f"rasterize: impl={name!r} cannot be loaded here: {error}") from error
 
 
-def _check(verts_cam: Tensor, faces: Tensor, K: Tensor, size: tuple[int, int]) -> None:
+def _check(verts_cam: Tensor, faces: Tensor, K: Tensor, size: tuple[int, int], edges: Tensor | None) -> None:
     if verts_cam.ndim != 3 or verts_cam.shape[-1] != 3 or not verts_cam.is_floating_point():
         raise ValueError(f"verts_cam must be (T, V, 3) floats, got {tuple(verts_cam.shape)} {verts_cam.dtype}")
     if faces.ndim != 2 or faces.shape[-1] != 3 or faces.dtype not in (torch.int32, torch.int64):
@@ -67,5 +105,7 @@ def _check(verts_cam: Tensor, faces: Tensor, K: Tensor, size: tuple[int, int]) -
     corners = faces.cpu().numpy()
     if corners.size and not 0 <= corners.min() <= corners.max() < verts_cam.shape[1]:
         raise ValueError(f"faces name vertices {corners.min()}..{corners.max()}, there are {verts_cam.shape[1]}")
+    if edges is not None and (edges.ndim != 2 or edges.shape[-1] != 6 or edges.dtype != torch.int32):
+        raise ValueError(f"edges must be (E, 6) int32 of mesh_edges(faces), got {tuple(edges.shape)} {edges.dtype}")
     if not all(np.isfinite(values.detach().cpu().numpy()).all() for values in (verts_cam, K)):
         raise ValueError("verts_cam and K must be finite")

@@ -18,15 +18,16 @@ def rasterize(
     verts_cam: Tensor, faces: Tensor, K: Tensor, size: tuple[int, int], near: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return face_id, depth and bary for checked inputs with K (T, 3, 3)."""
-    pixels = [_homogeneous(v.double(), k.double()) for v, k in zip(verts_cam, K, strict=True)]
-    frames = [_frame(points[faces.long()], size, near) for points in pixels]
+    frames = [_frame(points[faces.long()], size, near) for points in homogeneous(verts_cam, K)]
     face_id, depth, bary = (torch.stack(parts) for parts in zip(*frames, strict=True))
     return face_id, depth, bary
 
 
-def _homogeneous(v: Tensor, k: Tensor) -> Tensor:
-    """Return K v, written out so that every implementation rounds alike."""
-    return torch.stack([(v[:, 0] * row[0] + v[:, 1] * row[1]) + v[:, 2] * row[2] for row in k], 1)
+def homogeneous(verts_cam: Tensor, K: Tensor) -> Tensor:
+    """Return K v (T, V, 3) in float64, written out so that every implementation rounds alike."""
+    v, k = verts_cam.double(), K.double()[:, None]
+    rows = [(v[..., 0] * k[..., i, 0] + v[..., 1] * k[..., i, 1]) + v[..., 2] * k[..., i, 2] for i in range(3)]
+    return torch.stack(rows, -1)
 
 
 def _frame(corners: Tensor, size: tuple[int, int], near: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -63,10 +64,10 @@ def _cover(corners: Tensor, x: Tensor, y: Tensor, near: float) -> tuple[Tensor, 
     a, b, c = edges[..., 0, None, None], edges[..., 1, None, None], edges[..., 2, None, None]
     value = a * x + (b * y + c)
     owns_zero = (a > 0) | ((a == 0) & (b > 0))
-    total = (value[:, 0] + value[:, 1]) + value[:, 2]
-    depth = (det.abs()[:, None, None] / total).float()
+    inverse = 1 / ((value[:, 0] + value[:, 1]) + value[:, 2])
+    depth = (det.abs()[:, None, None] * inverse).float()
     inside = ((value > 0) | ((value == 0) & owns_zero)).all(1) & (det != 0)[:, None, None] & (depth >= near)
-    return inside, depth, (value / total[:, None]).float().movedim(1, -1)
+    return inside, depth, (value * inverse[:, None]).float().movedim(1, -1)
 
 
 def _cross(a: Tensor, b: Tensor) -> Tensor:

@@ -176,3 +176,14 @@ def test_damage_is_named(motion, damage, message):
     with pytest.raises(ArtifactError, match=message) as caught:
         read(motion[0], Motion)
     assert caught.value.found and caught.value.fix
+
+
+def test_cond_of_schema_1_had_one_camera_for_all_frames(tmp_path):
+    path, K = tmp_path / "cond.zarr", np.diag([7, 8, 1]).astype(np.float32)
+    cond = random_value(Cond, np.random.default_rng(0), {"row": 3, "column": 3}, K=np.repeat(K[None], 3, 0), fps=30.0)
+    write(path, cond, PROVENANCE)
+    group = zarr.open_group(path)
+    del group["K"]
+    group.create_array("K", data=K, dimension_names=("row", "column"))
+    edit_attributes(path, schema_version=1)
+    assert_same(read(path, Cond), cond)
