@@ -6,7 +6,7 @@ DRIVING := $(DEMO)/inputs/driving
 REFERENCE := $(DEMO)/inputs/reference
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-head test check lint fmt bench-raster bench-demo gpu clean
+.PHONY: help setup demo demo-head test check lint fmt bench-raster bench-retarget bench-demo gpu clean
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -54,6 +54,9 @@ bench-raster: $(STAMP) ## Time rasteriser and condition pictures (the kernels' t
 
 gpu: ## Kernels and benchmarks that need CUDA, with the python3 on the path; installs nothing
 	bash scripts/gpu.sh
+
+bench-retarget: $(STAMP) ## Measure contacts and steps after retargeting (its tests first)
+	$(BIN)/python tests/benchmarks/bench_retarget.py
 
 bench-demo: demo demo-head ## Write the figures of both demos to benchmarks/results/demo.json
 	$(BIN)/python tests/benchmarks/bench_demo.py $(DEMO) $(DEMO)_head

@@ -31,6 +31,7 @@ def animate(
     ] = "auto",
     consent: Annotated[bool, typer.Option("--i-have-consent", help="Confirm that the people shown agree.")] = False,
     motion: options.Motion = None,
+    contacts: options.Contacts = None,
     workspace_option: options.WorkspaceOption = None,
     config: options.Config = None,
     overrides: options.Set = [],  # noqa: B006 (typer copies it)
@@ -54,6 +55,7 @@ def animate(
     )  # fmt: skip
     reference = required(reference, "a still of the person", "--ref IMAGE")
     session.settings = with_settings(session.settings, "animate", generator=generator, chunks=_count(chunks))
+    session.settings = with_settings(session.settings, "retarget", contacts=contacts)
     step = session.line.whole(reference, motion)
     if not dry_run:
         _confirm(session.workspace, consent)

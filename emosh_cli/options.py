@@ -37,3 +37,12 @@ Motion = Annotated[
         "--motion", metavar="NAME", help="Which tracked clip drives, if there are several.", show_default=False
     ),
 ]
+Contacts = Annotated[
+    str | None,
+    typer.Option(
+        "--contacts",
+        metavar="on|off",
+        help="Let hands and feet touch what they touch in the clip; by default what the settings say.",
+        show_default=False,
+    ),
+]

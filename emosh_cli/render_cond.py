@@ -23,6 +23,7 @@ def render_cond(
                      show_default=False),
     ] = None,
     motion: options.Motion = None,
+    contacts: options.Contacts = None,
     workspace_option: options.WorkspaceOption = None,
     config: options.Config = None,
     overrides: options.Set = [],  # noqa: B006 (typer copies it)
@@ -39,13 +40,16 @@ def render_cond(
 
     Example: emosh render-cond ws --ref still.jpg --camera "0:1.0,76:1.6"
     """
-    from emosh_cli.session import Session, find_workspace
+    from emosh_cli.session import Session, find_workspace, required
     from emosh_core.line import with_settings
 
     session = Session(
         find_workspace(workspace, workspace_option), "render", config=config, overrides=overrides, device=device,
         force=force, dry_run=dry_run, json=json, quiet=quiet, verbose=verbose,
     )  # fmt: skip
+    if contacts:
+        required(reference, "a still, for --contacts says how it is retargeted,", "--ref IMAGE")
+    session.settings = with_settings(session.settings, "retarget", contacts=contacts)
     session.settings = with_settings(session.settings, "render", layers=layers, camera=camera)
     line = session.line
     if reference:

@@ -7,6 +7,7 @@ def retarget(
     workspace: options.WorkspaceArgument = None,
     reference: options.Reference = None,
     motion: options.Motion = None,
+    contacts: options.Contacts = None,
     workspace_option: options.WorkspaceOption = None,
     config: options.Config = None,
     overrides: options.Set = [],  # noqa: B006 (typer copies it)
@@ -22,11 +23,13 @@ def retarget(
     Example: emosh retarget ws --ref still.jpg
     """
     from emosh_cli.session import Session, find_workspace, required
+    from emosh_core.line import with_settings
 
     session = Session(
         find_workspace(workspace, workspace_option), "retarget", config=config, overrides=overrides, device=device,
         force=force, dry_run=dry_run, json=json, quiet=quiet, verbose=verbose,
     )  # fmt: skip
+    session.settings = with_settings(session.settings, "retarget", contacts=contacts)
     line = session.line
     still = line.track(required(reference, "a still of the person", "--ref IMAGE"))
     session.complete(line.retarget(line.take(line.driver(motion)), still))

@@ -16,6 +16,12 @@ import numpy as np
 KEYPOINTS = {"body": 33, "left_hand": 21, "right_hand": 21, "face": 478}
 """Parts of `keypoints2d` in order, with their number of points (MediaPipe's layouts and orders)."""
 
+CONTACTS = (
+    "left_hand-right_hand", "left_hand-head", "left_hand-torso", "right_hand-head", "right_hand-torso",
+    "left_foot-floor", "right_foot-floor",
+)  # fmt: skip
+"""Order of `Target.contacts`; the torso is trunk and thighs."""
+
 
 def keypoint_slice(part: str) -> slice:
     """Return where the points of a part ("body", "left_hand", ...) lie on the keypoint axis."""
@@ -95,7 +101,10 @@ class Target(Motion):
     """The driver's motion and camera on the reference's shape: what the generator must show."""
 
     KIND: ClassVar[str] = "target"
+    SCHEMA: ClassVar[int] = 2  # 1 had no `contacts`
 
+    contacts: np.ndarray = array("frame", "contact")
+    """How strongly each of CONTACTS was held by correcting a limb: 1 while the driver touches, less just around it."""
     vertical_offset: float
     """Added to every transl y [m] so that the face keeps its image row."""
 

@@ -20,7 +20,7 @@ from emosh_core.workspace import layout
 from emosh_core.workspace.artifact import Provenance, check_schema, read_header, write
 from emosh_core.workspace.workspace import Workspace
 
-SECONDS_PER_FRAME = {"track": 0.5, "retarget": 0.003, "render-cond": 0.05, "animate": 0.15}
+SECONDS_PER_FRAME = {"track": 0.5, "retarget": 0.005, "render-cond": 0.05, "animate": 0.15}
 """First guess of a stage's cost on two cores; a workspace's own artifacts know better."""
 SECONDS_PER_CALL = {"track": 20.0, "retarget": 0.2, "render-cond": 0.5, "animate": 5.0}
 """What a stage costs however few frames it has (loading, the shape pass)."""

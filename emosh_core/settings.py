@@ -49,7 +49,17 @@ class RetargetConfig:
     """Settings of `retarget`."""
 
     anchor: Literal["face", "none"] = "face"
-    """What one vertical offset for the whole clip keeps in its image row; "none" leaves the pelvis where it was."""
+    """What one vertical offset for the whole clip keeps in its image row; "none" adds no offset."""
+    root: Literal["scaled", "driver"] = "scaled"
+    """How far the body travels: as far as its legs are long, where the clip shows legs, or as far as the driver."""
+    contacts: Literal["on", "off"] = "on"
+    """Bend arms and legs so that hands and feet touch what they touch in the clip: hands, head, torso, floor."""
+
+    def __post_init__(self):
+        for key, known in (("anchor", ("face", "none")), ("root", ("scaled", "driver")), ("contacts", ("on", "off"))):
+            if getattr(self, key) not in known:
+                fix = " or ".join(f'"{value}"' for value in known)
+                raise ConfigError(f"retarget.{key} is unknown", found=str(getattr(self, key)), fix=fix)
 
 
 @dataclass(frozen=True, kw_only=True)

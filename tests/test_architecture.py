@@ -31,6 +31,10 @@ FORBIDDEN = {
     "emosh_core.render": ("emosh_core.tracker", "emosh_core.generate", "emosh_core.workspace", "diffusers"),
     "emosh_core.tracker": ("emosh_core.generate", "emosh_core.training", "emosh_core.workspace", "diffusers"),
     "emosh_core.generate": ("emosh_core.tracker", "emosh_core.workspace"),
+    "emosh_core.retarget": (
+        "emosh_core.tracker", "emosh_core.generate", "emosh_core.training", "emosh_core.workspace",
+        "emosh_core.render",
+    ),
     "emosh_core.training": ("emosh_core.tracker",),
     "emosh_core.metrics": (
         "torch", "emosh_core.tracker", "emosh_core.render", "emosh_core.generate", "emosh_core.body",

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from emosh_core.artifacts import Clip, Cond, Motion, Shape, Target
+from emosh_core.artifacts import CONTACTS, Clip, Cond, Motion, Shape, Target
 from emosh_core.errors import ArtifactError
 
 T = TypeVar("T")
@@ -25,12 +25,20 @@ CHUNK_BYTES = 4 << 20
 """Arrays are cut along their first axis into chunks of about this size (before compression)."""
 
 
+def _without_contacts(fields: dict[str, Any]) -> dict[str, Any]:
+    """Targets of schema 1 were made before contacts were looked for: none was held."""
+    return fields | {"contacts": np.zeros((fields["transl"].shape[0], len(CONTACTS)), np.float32)}
+
+
 def _camera_per_frame(fields: dict[str, Any]) -> dict[str, Any]:
     """Cond 1 had one K (3, 3) for all frames."""
     return fields | {"K": np.repeat(fields["K"][None], len(fields["time"]), 0)}
 
 
-MIGRATIONS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {("cond", 1): _camera_per_frame}
+MIGRATIONS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
+    ("target", 1): _without_contacts,
+    ("cond", 1): _camera_per_frame,
+}
 """(kind, schema) to a function that takes the fields of that schema and returns those of the next."""
 
 

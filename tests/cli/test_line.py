@@ -64,6 +64,20 @@ def test_changed_setting_makes_stale_says_why_and_force_makes_again(animated, em
     assert rows["render-cond"]["why"] == "its target is stale"
 
 
+@pytest.mark.parametrize("command", ["retarget", "render-cond", "animate"])
+def test_contacts_can_be_switched_off_on_every_command_that_retargets(animated, emosh_here, command):
+    arguments = [command, animated / "ws", "--ref", animated / "still.png"]
+    for switch, state in (("on", "fresh"), ("off", "stale")):
+        plan = emosh_here(*arguments, "--contacts", switch, "--dry-run", "--json").json["plan"]
+        row = next(entry for entry in plan if entry["stage"] == "retarget")
+        assert row["state"] == state and ("contacts 'on' → 'off'" in row["why"]) == (switch == "off")
+    emosh_here(*arguments, "--contacts", "maybe").check(2, "retarget.contacts is unknown", "maybe")
+
+
+def test_contacts_without_a_still_say_nothing(animated, emosh_here):
+    emosh_here("render-cond", animated / "ws", "--contacts", "off").check(2, "a still", "--ref IMAGE")
+
+
 def test_a_setting_without_influence_changes_nothing(tracked, emosh_here):
     arguments = ["track", tracked / "drive.mp4", "-o", tracked / "ws", "--json"]
     assert emosh_here(*arguments, "--set", "preview=false").json["cached"] is True

@@ -10,7 +10,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emosh_core.artifacts import Clip, Cond, Motion, Shape
+from emosh_core.artifacts import CONTACTS, Clip, Cond, Motion, Shape, Target
 from emosh_core.errors import ArtifactError
 from emosh_core.workspace import artifact
 from emosh_core.workspace.artifact import Provenance, read, read_any, read_header, write
@@ -52,7 +52,9 @@ def assert_same(got, want):
 @pytest.mark.property
 @settings(max_examples=15, deadline=None)
 @given(
-    seed=st.integers(0, 2**32 - 1), frames=st.sampled_from([0, 1, 7]), cls=st.sampled_from([Motion, Cond, Clip, Shape])
+    seed=st.integers(0, 2**32 - 1),
+    frames=st.sampled_from([0, 1, 7]),
+    cls=st.sampled_from([Motion, Target, Cond, Clip, Shape]),
 )
 def test_write_then_read_is_the_identity(tmp_path_factory, seed, frames, cls):
     value = random_value(cls, np.random.default_rng(seed), {"frame": frames})
@@ -125,6 +127,25 @@ def test_older_schema_is_migrated(motion, monkeypatch):
 
     monkeypatch.setitem(artifact.MIGRATIONS, ("motion", 0), rename)
     assert_same(read(motion[0], Motion), motion[1])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FirstTarget(Motion):
+    """A target as schema 1 wrote it."""
+
+    KIND = "target"
+    SCHEMA = 1
+    vertical_offset: float
+
+
+def test_a_target_of_the_first_schema_held_no_contact(tmp_path):
+    old = random_value(FirstTarget, np.random.default_rng(1), vertical_offset=0.25)
+    write(tmp_path / "target.zarr", old, PROVENANCE)
+    assert read_header(tmp_path / "target.zarr")["schema_version"] == 1
+    for value in (read(tmp_path / "target.zarr", Target), read_any(tmp_path / "target.zarr", lazy=("transl",))):
+        assert value.contacts.shape == (3, len(CONTACTS)) and value.contacts.dtype == np.float32
+        assert not value.contacts.any() and value.vertical_offset == 0.25
+    assert_same(read(tmp_path / "target.zarr", Target), Target(**vars(old), contacts=np.zeros((3, 7), np.float32)))
 
 
 def remove_chunk(path):

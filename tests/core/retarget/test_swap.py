@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emosh_core.body.pose import pose_from_motion
-from emosh_core.errors import ArtifactError
+from emosh_core.errors import ArtifactError, ConfigError
 from emosh_core.geometry.camera import project, to_camera
 from emosh_core.retarget import RetargetConfig, retarget
 
@@ -67,3 +67,34 @@ def test_frames_without_a_person_do_not_move_the_offset(body, make_motion, make_
 def test_different_body_models_are_refused(body, make_motion):
     with pytest.raises(ArtifactError, match="different body models"):
         retarget(make_motion(), replace(make_motion(1), body_model="smplx"), body, RetargetConfig())
+
+
+@given(beta=st.floats(-2.5, 2.5), seed=st.integers(0, 99))
+@settings(max_examples=8, deadline=None)
+def test_the_path_is_as_long_as_the_legs_say(body, make_motion, make_shape, beta, seed):
+    path = np.random.default_rng(seed).normal([0, 0, -3], 0.2, (5, 3))
+    driver, reference = make_motion(5, shape=make_shape([0.3]), transl=path), make_motion(1, shape=make_shape([beta]))
+    target = retarget(driver, reference, body, RetargetConfig(contacts="off"))
+    rest = [body.with_shape_of(m.shape).rest_joints.numpy() for m in (driver, reference)]
+    legs = [sum(np.linalg.norm(j[a] - j[b]) for a, b in ((1, 4), (4, 7), (2, 5), (5, 8))) for j in rest]
+    moved = [np.diff(m.joints[:, 0], axis=0) for m in (driver, target)]
+    np.testing.assert_allclose(moved[1], legs[1] / legs[0] * moved[0], atol=1e-5)
+    unscaled = retarget(driver, reference, body, RetargetConfig(contacts="off", root="driver"))
+    np.testing.assert_allclose(np.diff(unscaled.joints[:, 0], axis=0), moved[0], atol=1e-5)
+
+
+@given(beta=st.floats(-2.5, 2.5), seed=st.integers(0, 99))
+@settings(max_examples=8, deadline=None)
+def test_a_moving_face_keeps_the_median_of_its_rows(body, make_motion, make_shape, beta, seed):
+    """The offset solves each frame for its own row and takes the median: half of the frames end above, half below."""
+    path = np.random.default_rng(seed).normal([0, 0, -3], 0.15, (7, 3))
+    driver = make_motion(7, transl=path)
+    target = retarget(driver, make_motion(1, shape=make_shape([beta])), body, RetargetConfig())
+    below = eye_rows(target, body) - eye_rows(driver, body)
+    assert (below > -0.05).sum() >= 4 and (below < 0.05).sum() >= 4
+
+
+@pytest.mark.parametrize("key", ["anchor", "root", "contacts"])
+def test_unknown_choices_are_refused(key):
+    with pytest.raises(ConfigError, match=f"retarget.{key} is unknown"):
+        RetargetConfig(**{key: "perhaps"})
