@@ -11,8 +11,18 @@ import torch
 from numba import njit
 from torch import Tensor
 
+COMPILED = {"nogil": True, "cache": True, "error_model": "numpy"}
 MARGIN = 1e-3
 """Widens bounding boxes [px]: their division rounds, the edge functions have the last word."""
+FAR = 2.0**30
+"""Pixels are not counted beyond this."""
+BEHIND = -(2**31)
+IN_ONE_GO = 32768
+"""Pixels of a face that are gathered before they are shaded; at least a row of the widest picture."""
+TILE = 4
+"""Side of the squares [px] for which the farthest depth is kept."""
+ROUNDING = 1e-5
+"""A face counts as hidden only if it lies this share of its distance farther: depths are rounded."""
 
 
 def rasterize(
@@ -22,130 +32,202 @@ def rasterize(
     frames, (height, width) = len(verts_cam), size
     face_id = np.empty((frames, height, width), np.int32)
     depth = np.empty((frames, height, width), np.float32)
-    bary = np.empty((frames, height, width, 3), np.float32)
-    verts, k = verts_cam.numpy().astype(np.float64), K.numpy().astype(np.float64)
-    corners = faces.numpy().astype(np.int64)
+    # Zeroed by the system page by page where they are touched, which the background never is.
+    bary = np.zeros((frames, height, width, 3), np.float32)
+    verts, k = verts_cam.numpy(), K.numpy().astype(np.float64)
+    corners = faces.numpy().astype(np.int32)
     threads = torch.get_num_threads()
     bands = min(height, -(-threads // max(frames, 1)))
     rows = [height * band // bands for band in range(bands + 1)]
 
     def draw(job: tuple[int, int]) -> None:
         t, band = job
-        points, screen = _project(verts[t], k[t], near)
-        own = slice(rows[band], rows[band + 1])
-        face_id[t, own], depth[t, own], bary[t, own] = -1, np.inf, 0
-        _draw(points, screen, corners, near, own.start, own.stop, face_id[t], depth[t], bary[t])
+        points, around = _project(verts[t], k[t], near)
+        _draw(points, around, corners, near, rows[band], rows[band + 1], face_id[t], depth[t], bary[t])
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(draw, [(t, band) for t in range(frames) for band in range(bands)]))
     return torch.from_numpy(face_id), torch.from_numpy(depth), torch.from_numpy(bary)
 
 
-@njit(nogil=True, cache=True)
+@njit(**COMPILED)
 def _project(verts, k, near):
-    """Return homogeneous pixels K v (V, 3) and pixels (V, 2), the latter only for bounding boxes."""
-    points, screen = np.empty_like(verts), np.empty((len(verts), 2))
+    """Return homogeneous pixels K v (V, 3) and, for boxes, the pixel centres around each (V, 4).
+
+    The latter are the first column whose centre is not left of the vertex, the last that is not right
+    of it, and the same for rows, give or take MARGIN; a vertex behind `near` has BEHIND there.
+    """
+    points, around = np.empty((len(verts), 3)), np.empty((len(verts), 4), np.int32)
     for i in range(len(verts)):
+        x, y, z = np.float64(verts[i, 0]), np.float64(verts[i, 1]), np.float64(verts[i, 2])
         for j in range(3):
-            points[i, j] = (verts[i, 0] * k[j, 0] + verts[i, 1] * k[j, 1]) + verts[i, 2] * k[j, 2]
-        inverse = 1 / max(points[i, 2], near)
-        screen[i, 0], screen[i, 1] = points[i, 0] * inverse, points[i, 1] * inverse
-    return points, screen
+            points[i, j] = (x * k[j, 0] + y * k[j, 1]) + z * k[j, 2]
+        if points[i, 2] >= near:
+            inverse = 1 / points[i, 2]
+            column = min(max(points[i, 0] * inverse - 0.5, -FAR), FAR)
+            row = min(max(points[i, 1] * inverse - 0.5, -FAR), FAR)
+            around[i, 0], around[i, 1] = np.ceil(column - MARGIN), np.floor(column + MARGIN)
+            around[i, 2], around[i, 3] = np.ceil(row - MARGIN), np.floor(row + MARGIN)
+        else:
+            around[i] = BEHIND
+    return points, around
 
 
-@njit(nogil=True, cache=True)
-def _clipped_bounds(p, near):
-    """Return x0, x1, y0, y1 [px] of the part of a face (3, 3) that lies in front of `near`."""
-    x0, x1, y0, y1 = np.inf, -np.inf, np.inf, -np.inf
-    for i in range(3):
-        j = (i + 1) % 3
-        if p[i, 2] >= near:
-            x, y = p[i, 0] / p[i, 2], p[i, 1] / p[i, 2]
+@njit(**COMPILED)
+def _clipped_box(points, i, j, k, near):
+    """Return the columns and rows around the part of a face that lies in front of `near`; none if none does."""
+    x0, x1, y0, y1 = FAR, -FAR, FAR, -FAR
+    for a, b in ((i, j), (j, k), (k, i)):
+        if points[a, 2] >= near:
+            x, y = points[a, 0] / points[a, 2], points[a, 1] / points[a, 2]
             x0, x1, y0, y1 = min(x0, x), max(x1, x), min(y0, y), max(y1, y)
-        if (p[i, 2] >= near) != (p[j, 2] >= near):
-            s = (near - p[i, 2]) / (p[j, 2] - p[i, 2])
-            x = (p[i, 0] + s * (p[j, 0] - p[i, 0])) / near
-            y = (p[i, 1] + s * (p[j, 1] - p[i, 1])) / near
+        if (points[a, 2] >= near) != (points[b, 2] >= near):
+            s = (near - points[a, 2]) / (points[b, 2] - points[a, 2])
+            x = (points[a, 0] + s * (points[b, 0] - points[a, 0])) / near
+            y = (points[a, 1] + s * (points[b, 1] - points[a, 1])) / near
             x0, x1, y0, y1 = min(x0, x), max(x1, x), min(y0, y), max(y1, y)
-    return x0, x1, y0, y1
+    x0, x1, y0, y1 = max(x0, -FAR), min(x1, FAR), max(y0, -FAR), min(y1, FAR)
+    return (
+        int(np.ceil(x0 - 0.5 - MARGIN)), int(np.floor(x1 - 0.5 + MARGIN)),
+        int(np.ceil(y0 - 0.5 - MARGIN)), int(np.floor(y1 - 0.5 + MARGIN)),
+    )  # fmt: skip
 
 
-@njit(nogil=True, cache=True)
-def _bounds(points, screen, i, j, k, near):
-    """Return x0, x1, y0, y1 [px] of a face with corners i, j, k; x0 > x1 if it lies behind `near`."""
-    if points[i, 2] >= near and points[j, 2] >= near and points[k, 2] >= near:
-        x0 = min(screen[i, 0], screen[j, 0], screen[k, 0])
-        x1 = max(screen[i, 0], screen[j, 0], screen[k, 0])
-        y0 = min(screen[i, 1], screen[j, 1], screen[k, 1])
-        y1 = max(screen[i, 1], screen[j, 1], screen[k, 1])
-        return x0, x1, y0, y1
-    p = np.empty((3, 3))
-    p[0], p[1], p[2] = points[i], points[j], points[k]
-    return _clipped_bounds(p, near)
+@njit(**COMPILED)
+def _owns(a, b):
+    return a > 0 or (a == 0 and b > 0)
 
 
-@njit(nogil=True, cache=True)
-def _edges(p, e):
-    """Write the edge functions of a face (3, 3) to `e` (3, 3), inside positive; return |det|."""
-    for i in range(3):
-        j, k = (i + 1) % 3, (i + 2) % 3
-        e[i, 0] = p[j, 1] * p[k, 2] - p[j, 2] * p[k, 1]
-        e[i, 1] = p[j, 2] * p[k, 0] - p[j, 0] * p[k, 2]
-        e[i, 2] = p[j, 0] * p[k, 1] - p[j, 1] * p[k, 0]
-    det = (p[0, 0] * e[0, 0] + p[0, 1] * e[0, 1]) + p[0, 2] * e[0, 2]
-    if det < 0:
-        for i in range(3):
-            for j in range(3):
-                e[i, j] = -e[i, j]
-    return abs(det)
+@njit(**COMPILED)
+def _boxes(points, around, faces, near, width, row0, row1, order, boxes):
+    """Find the faces that may cover a pixel centre in rows row0..row1.
 
-
-@njit(nogil=True, cache=True)
-def _covers(value, a, b):
-    return value > 0 or (value == 0 and (a > 0 or (a == 0 and b > 0)))
-
-
-@njit(nogil=True, cache=True)
-def _centres(low, high, first, stop):
-    """Return the first and last pixel of first..stop whose centre lies in low..high, give or take MARGIN."""
-    low, high = max(low - MARGIN, float(first)), min(high + MARGIN, float(stop))
-    return int(np.ceil(low - 0.5)), int(np.floor(high - 0.5))
-
-
-@njit(nogil=True, cache=True)
-def _draw(points, screen, faces, near, row0, row1, face_id, depth, bary):
-    """Draw all faces into rows row0..row1 of one frame."""
-    width = face_id.shape[1]
-    p, e = np.empty((3, 3)), np.empty((3, 3))
-    for f in range(faces.shape[0]):
-        x0, x1, y0, y1 = _bounds(points, screen, faces[f, 0], faces[f, 1], faces[f, 2], near)
-        if not (x0 < width and x1 > 0 and y0 < row1 and y1 > row0):
-            continue
-        left, right = _centres(x0, x1, 0, width)
-        top, bottom = _centres(y0, y1, row0, row1)
+    Writes them to `order` (F,), those that face the camera first, and the first and last column and
+    row of each to the same place of `boxes` (F, 4). Returns how many there are of both sorts.
+    """
+    front, back = 0, len(faces)
+    for f in range(len(faces)):
+        i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+        left = min(around[i, 0], around[j, 0], around[k, 0])
+        right = max(around[i, 1], around[j, 1], around[k, 1])
+        top = min(around[i, 2], around[j, 2], around[k, 2])
+        bottom = max(around[i, 3], around[j, 3], around[k, 3])
+        if left == BEHIND:
+            left, right, top, bottom = _clipped_box(points, i, j, k, near)
+        left, right, top, bottom = max(left, 0), min(right, width - 1), max(top, row0), min(bottom, row1 - 1)
         if left > right or top > bottom:
             continue
-        for i in range(3):
-            for j in range(3):
-                p[i, j] = points[faces[f, i], j]
-        det = _edges(p, e)
-        if det == 0:
+        if _turned_away(points, i, j, k):
+            back -= 1
+            place = back
+        else:
+            place = front
+            front += 1
+        order[place] = f
+        boxes[place, 0], boxes[place, 1], boxes[place, 2], boxes[place, 3] = left, right, top, bottom
+    return front, len(faces) - back
+
+
+@njit(**COMPILED)
+def _draw(points, around, faces, near, row0, row1, face_id, depth, bary):
+    """Clear rows row0..row1 of one frame but for `bary`, which is zero, then draw all faces into them.
+
+    Faces that turn their back come last: on a closed surface they are hidden, which the tiles of
+    `_farthest` mostly know without looking at a pixel. The order changes nothing in the result.
+    """
+    face_id[row0:row1], depth[row0:row1] = -1, np.inf
+    order, boxes = np.empty(len(faces), np.int32), np.empty((len(faces), 4), np.int32)
+    front, back = _boxes(points, around, faces, near, face_id.shape[1], row0, row1, order, boxes)
+    inside = np.empty(IN_ONE_GO + 1, np.int64)
+    farthest = np.empty((0, 0), np.float32)
+    for turn in range(front + back):
+        if turn == front:
+            farthest = _farthest(depth, row0, row1)
+        place = turn if turn < front else len(faces) - 1 - (turn - front)
+        f = order[place]
+        i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
+        left, right, top, bottom = boxes[place, 0], boxes[place, 1], boxes[place, 2], boxes[place, 3]
+        if turn >= front and _hidden(points, i, j, k, left, right, top, bottom, farthest):
             continue
-        for row in range(top, bottom + 1):
+        _fill(points, i, j, k, f, near, left, right, top, bottom, inside, face_id, depth, bary)
+
+
+@njit(**COMPILED)
+def _turned_away(points, i, j, k):
+    """Say whether a face shows its back: the sign of its corners' determinant, as in `_fill`."""
+    a = points[j, 1] * points[k, 2] - points[j, 2] * points[k, 1]
+    b = points[j, 2] * points[k, 0] - points[j, 0] * points[k, 2]
+    c = points[j, 0] * points[k, 1] - points[j, 1] * points[k, 0]
+    return (points[i, 0] * a + points[i, 1] * b) + points[i, 2] * c > 0
+
+
+@njit(**COMPILED)
+def _farthest(depth, row0, row1):
+    """Return the largest depth in each tile; rows outside row0..row1 do not count."""
+    height, width = depth.shape
+    tiles = np.zeros(((height + TILE - 1) // TILE, (width + TILE - 1) // TILE), np.float32)
+    for row in range(row0, row1):
+        for column in range(width):
+            if depth[row, column] > tiles[row // TILE, column // TILE]:
+                tiles[row // TILE, column // TILE] = depth[row, column]
+    return tiles
+
+
+@njit(**COMPILED)
+def _hidden(points, i, j, k, left, right, top, bottom, farthest):
+    """Say whether all pixels of a box certainly show something nearer than every corner of a face."""
+    nearest = min(points[i, 2], points[j, 2], points[k, 2]) * (1 - ROUNDING)
+    for row in range(top // TILE, bottom // TILE + 1):
+        for column in range(left // TILE, right // TILE + 1):
+            if farthest[row, column] >= nearest:
+                return False
+    return True
+
+
+@njit(**COMPILED)
+def _fill(points, i, j, k, f, near, left, right, top, bottom, inside, face_id, depth, bary):
+    """Draw one face into the pixels of its box."""
+    # Edge functions as scalars: the compiler keeps them in registers.
+    px, py, pw = points[i, 0], points[i, 1], points[i, 2]
+    qx, qy, qw = points[j, 0], points[j, 1], points[j, 2]
+    rx, ry, rw = points[k, 0], points[k, 1], points[k, 2]
+    a0, b0, c0 = qy * rw - qw * ry, qw * rx - qx * rw, qx * ry - qy * rx
+    a1, b1, c1 = ry * pw - rw * py, rw * px - rx * pw, rx * py - ry * px
+    a2, b2, c2 = py * qw - pw * qy, pw * qx - px * qw, px * qy - py * qx
+    det = (px * a0 + py * b0) + pw * c0
+    if det == 0:
+        return
+    if det < 0:
+        det = -det
+        a0, b0, c0, a1, b1, c1, a2, b2, c2 = -a0, -b0, -c0, -a1, -b1, -c1, -a2, -b2, -c2
+    own0, own1, own2 = _owns(a0, b0), _owns(a1, b1), _owns(a2, b2)
+    first = top
+    while first <= bottom:
+        # Gather the pixels inside without a branch each, then shade them: faster than deciding one by one.
+        stop = bottom + 1
+        if (stop - first) * (right - left + 1) > IN_ONE_GO:
+            stop = first + IN_ONE_GO // (right - left + 1)
+        found = 0
+        for row in range(first, stop):
             y = row + 0.5
-            c0, c1, c2 = e[0, 1] * y + e[0, 2], e[1, 1] * y + e[1, 2], e[2, 1] * y + e[2, 2]
+            d0, d1, d2 = b0 * y + c0, b1 * y + c1, b2 * y + c2
             for column in range(left, right + 1):
                 x = column + 0.5
-                v0, v1, v2 = e[0, 0] * x + c0, e[1, 0] * x + c1, e[2, 0] * x + c2
-                if not (_covers(v0, e[0, 0], e[0, 1]) and _covers(v1, e[1, 0], e[1, 1])):
-                    continue
-                if not _covers(v2, e[2, 0], e[2, 1]):
-                    continue
-                total = (v0 + v1) + v2
-                z = np.float32(det / total)
-                if z >= near and z < depth[row, column]:
-                    depth[row, column] = z
-                    face_id[row, column] = f
-                    bary[row, column, 0] = v0 / total
-                    bary[row, column, 1] = v1 / total
-                    bary[row, column, 2] = v2 / total
+                inside[found] = (row << 32) | column
+                found += min(a0 * x + d0, a1 * x + d1, a2 * x + d2) >= 0
+        first = stop
+        for m in range(found):
+            row, column = inside[m] >> 32, inside[m] & 0xFFFFFFFF
+            x, y = column + 0.5, row + 0.5
+            v0, v1, v2 = a0 * x + (b0 * y + c0), a1 * x + (b1 * y + c1), a2 * x + (b2 * y + c2)
+            if (v0 == 0 and not own0) or (v1 == 0 and not own1) or (v2 == 0 and not own2):
+                continue
+            inverse = 1 / ((v0 + v1) + v2)
+            z = np.float32(det * inverse)
+            if z > depth[row, column] or not z >= near or (z == depth[row, column] and f > face_id[row, column]):
+                continue
+            depth[row, column] = z
+            face_id[row, column] = f
+            bary[row, column, 0] = v0 * inverse
+            bary[row, column, 1] = v1 * inverse
+            bary[row, column, 2] = v2 * inverse

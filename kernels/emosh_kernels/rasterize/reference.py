@@ -63,10 +63,10 @@ def _cover(corners: Tensor, x: Tensor, y: Tensor, near: float) -> tuple[Tensor, 
     a, b, c = edges[..., 0, None, None], edges[..., 1, None, None], edges[..., 2, None, None]
     value = a * x + (b * y + c)
     owns_zero = (a > 0) | ((a == 0) & (b > 0))
-    total = (value[:, 0] + value[:, 1]) + value[:, 2]
-    depth = (det.abs()[:, None, None] / total).float()
+    inverse = 1 / ((value[:, 0] + value[:, 1]) + value[:, 2])
+    depth = (det.abs()[:, None, None] * inverse).float()
     inside = ((value > 0) | ((value == 0) & owns_zero)).all(1) & (det != 0)[:, None, None] & (depth >= near)
-    return inside, depth, (value / total[:, None]).float().movedim(1, -1)
+    return inside, depth, (value * inverse[:, None]).float().movedim(1, -1)
 
 
 def _cross(a: Tensor, b: Tensor) -> Tensor:
