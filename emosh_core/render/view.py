@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from emosh_core.artifacts import Motion
-from emosh_core.body.ehm import EhmModel, PosedBody
+from emosh_core.body.ehm import EhmModel, PosedBody, ShapedBody
 from emosh_core.body.pose import pose_from_motion
 from emosh_core.geometry.camera import to_camera
 
@@ -29,14 +29,17 @@ class View:
     """(T, N, 3) [m], in the order of `artifacts.KEYPOINTS`."""
 
 
-def views(motion: Motion, body: EhmModel, indices: np.ndarray | None = None) -> Iterator[View]:
+def views(
+    motion: Motion, body: EhmModel, indices: np.ndarray | None = None, shaped: ShapedBody | None = None
+) -> Iterator[View]:
     """Pose a motion `FRAMES_AT_ONCE` frames at a time, in camera axes.
 
     Args:
         indices: frames to show, in this order; all by default. `View.frames` counts along them.
+        shaped: who is shown; the motion's own shape by default.
     """
     indices = np.arange(len(motion.transl)) if indices is None else indices
-    shaped = body.with_shape_of(motion.shape)
+    shaped = body.with_shape_of(motion.shape) if shaped is None else shaped
     pose, w2c = pose_from_motion(motion), torch.as_tensor(motion.w2c)
     for first in range(0, len(indices), FRAMES_AT_ONCE):
         rows = torch.as_tensor(indices[first : first + FRAMES_AT_ONCE])

@@ -20,7 +20,7 @@ def random_layer(seed: int, size: tuple[int, int], frames: int = 2) -> Layer:
     texture = random(7, 9, 4)
     texture[..., :3] *= texture[..., 3:]
     values = random(frames, 20, 4) * torch.tensor([12.0, 9, 1, 1]) - torch.tensor([1.5, 1, 0, 0])
-    rows = torch.randint(0, 20, (8, 3), generator=generator)
+    rows = torch.randint(0, 20, (3, 8), generator=generator).T  # not contiguous
     return Layer(rasterize(verts, faces, torch.eye(3), size), rows, values, texture)
 
 

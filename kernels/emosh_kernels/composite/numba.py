@@ -1,4 +1,4 @@
-"""The reference compiled for the CPU: one pass over the pixels, nothing kept between the steps."""
+"""The reference compiled for the CPU: a few rows at a time, so that what lies between the steps stays in the cache."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,7 +7,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
-BAND = 16
+BAND = 8
 """Rows that one thread paints at a time."""
 
 
@@ -15,16 +15,23 @@ def composite(layers: list, background: Tensor, oversample: int) -> Tensor:
     """Return (T, H, W, 3) for checked inputs."""
     below = background.contiguous().numpy()
     out = np.empty_like(below)
-    faces = tuple(layer.faces.numpy().astype(np.int32) for layer in layers)
-    textures = tuple(layer.texture.contiguous().numpy() for layer in layers)
-    names = ("face_id", "depth", "bary")
-    fields = [tuple(getattr(layer.fragments, name).numpy() for layer in layers) for name in names]
-    values = tuple(layer.values.contiguous().numpy() for layer in layers)
+    tables = [
+        (layer.values.contiguous().numpy(), layer.faces.to(torch.int32).contiguous().numpy(),
+         layer.texture.contiguous().numpy())
+        for layer in layers
+    ]  # fmt: skip
+    names = ("face_id", "bary", "depth")
+    fragments = [[getattr(layer.fragments, name).contiguous().numpy() for name in names] for layer in layers]
 
     def paint(job: tuple[int, int]) -> None:
         t, row = job
-        per_layer = [tuple(array[t] for array in arrays) for arrays in (*fields, values)]
-        _paint(*per_layer, faces, textures, below[t], out[t], row, min(row + BAND, out.shape[1]), oversample)
+        own = slice(row, min(row + BAND, out.shape[1]))
+        fine = slice(own.start * oversample, own.stop * oversample)
+        colors = np.empty((len(layers), fine.stop - fine.start, out.shape[2] * oversample, 4), np.float32)
+        for color, (face_id, bary, _), (values, faces, texture) in zip(colors, fragments, tables, strict=True):
+            _look_up(face_id[t, fine], bary[t, fine], values[t], faces, texture, color)
+        depth = np.stack([depth[t, fine] for _, _, depth in fragments])
+        _resolve(colors, depth, below[t, own], out[t, own], oversample)
 
     jobs = [(t, row) for t in range(out.shape[0]) for row in range(0, out.shape[1], BAND)]
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
@@ -33,65 +40,64 @@ def composite(layers: list, background: Tensor, oversample: int) -> Tensor:
 
 
 @njit(nogil=True, cache=True)
-def _paint(face_id, depth, bary, values, faces, textures, below, out, first, stop, oversample):
-    """Paint rows first..stop of one frame."""
-    over, color = np.empty(4, np.float32), np.empty(4, np.float32)
-    total = np.empty(4, np.float32)
-    share = np.float32(1 / oversample**2)
-    for row in range(first, stop):
-        for column in range(out.shape[1]):
-            total[:] = 0
-            for fine_row in range(row * oversample, (row + 1) * oversample):
-                for fine in range(column * oversample, (column + 1) * oversample):
-                    _pixel(face_id, depth, bary, values, faces, textures, fine_row, fine, over, color)
-                    for c in range(4):
-                        total[c] += over[c] * share
-            for c in range(3):
-                out[row, column, c] = total[c] + (np.float32(1) - total[3]) * below[row, column, c]
-
-
-@njit(nogil=True, cache=True)
-def _pixel(face_id, depth, bary, values, faces, textures, row, column, over, color):
-    """Write what the layers show at a fine pixel to `over` (4,), nearest first."""
-    over[:] = 0
-    last_depth, last = np.float32(-1), -1
-    for _ in range(len(faces)):
-        nearest, at = np.float32(np.inf), -1
-        for k in range(len(faces)):
-            z = depth[k][row, column]
-            after = z > last_depth or (z == last_depth and k > last)
-            if face_id[k][row, column] >= 0 and after and z < nearest:
-                nearest, at = z, k
-        if at < 0 or over[3] >= 1:
-            return
-        _look_up(at, face_id, bary, values, faces, textures, row, column, color)
-        left = np.float32(1) - over[3]
-        for c in range(4):
-            over[c] += left * color[c]
-        last_depth, last = nearest, at
-
-
-@njit(nogil=True, cache=True)
-def _look_up(k, face_id, bary, values, faces, textures, row, column, color):
-    """Write the colour of layer k at a fine pixel to `color` (4,), premultiplied."""
-    x, y, gain, opacity = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-    for corner in range(3):
-        share, at = bary[k][row, column, corner], faces[k][face_id[k][row, column], corner]
-        x += share * values[k][at, 0]
-        y += share * values[k][at, 1]
-        gain += share * values[k][at, 2]
-        opacity += share * values[k][at, 3]
-    texture = textures[k]
+def _look_up(face_id, bary, values, faces, texture, color):
+    """Write a layer's own picture to `color` (h, w, 4), premultiplied."""
     right, down = texture.shape[1] - 1, texture.shape[0] - 1
     half, zero = np.float32(0.5), np.float32(0)
-    x = min(max(x - half, zero), np.float32(right))
-    y = min(max(y - half, zero), np.float32(down))
-    x0, y0 = int(x), int(y)
-    x1, y1 = min(x0 + 1, right), min(y0 + 1, down)
-    across, along = x - np.float32(x0), y - np.float32(y0)
-    for c in range(4):
-        top = texture[y0, x0, c] + across * (texture[y0, x1, c] - texture[y0, x0, c])
-        bottom = texture[y1, x0, c] + across * (texture[y1, x1, c] - texture[y1, x0, c])
-        color[c] = (top + along * (bottom - top)) * opacity
-        if c < 3:
-            color[c] *= gain
+    for row in range(face_id.shape[0]):
+        for column in range(face_id.shape[1]):
+            face = face_id[row, column]
+            if face < 0:
+                color[row, column, 0] = color[row, column, 1] = color[row, column, 2] = color[row, column, 3] = 0
+                continue
+            a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+            u, v, w = bary[row, column, 0], bary[row, column, 1], bary[row, column, 2]
+            x = u * values[a, 0] + v * values[b, 0] + w * values[c, 0]
+            y = u * values[a, 1] + v * values[b, 1] + w * values[c, 1]
+            opacity = u * values[a, 3] + v * values[b, 3] + w * values[c, 3]
+            gain = (u * values[a, 2] + v * values[b, 2] + w * values[c, 2]) * opacity
+            x = min(max(x - half, zero), np.float32(right))
+            y = min(max(y - half, zero), np.float32(down))
+            x0, y0 = int(x), int(y)
+            x1, y1 = min(x0 + 1, right), min(y0 + 1, down)
+            across, along = x - np.float32(x0), y - np.float32(y0)
+            for k in range(4):
+                top = texture[y0, x0, k] + across * (texture[y0, x1, k] - texture[y0, x0, k])
+                bottom = texture[y1, x0, k] + across * (texture[y1, x1, k] - texture[y1, x0, k])
+                color[row, column, k] = (top + along * (bottom - top)) * (gain if k < 3 else opacity)
+
+
+@njit(nogil=True, cache=True)
+def _resolve(colors, depth, below, out, oversample):
+    """Lay the layers (L, h·s, w·s, 4) over each other and over what lies below (h, w, 3)."""
+    share, one = np.float32(1 / oversample**2), np.float32(1)
+    for row in range(out.shape[0]):
+        for column in range(out.shape[1]):
+            red, green, blue, alpha = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+            for y in range(row * oversample, (row + 1) * oversample):
+                for x in range(column * oversample, (column + 1) * oversample):
+                    left, last_depth, last = share, np.float32(-1), -1
+                    for _ in range(len(colors)):
+                        k = _next(depth, y, x, last_depth, last)
+                        if k < 0 or left <= 0:
+                            break
+                        red += left * colors[k, y, x, 0]
+                        green += left * colors[k, y, x, 1]
+                        blue += left * colors[k, y, x, 2]
+                        alpha += left * colors[k, y, x, 3]
+                        left *= one - colors[k, y, x, 3]
+                        last_depth, last = depth[k, y, x], k
+            out[row, column, 0] = red + (one - alpha) * below[row, column, 0]
+            out[row, column, 1] = green + (one - alpha) * below[row, column, 1]
+            out[row, column, 2] = blue + (one - alpha) * below[row, column, 2]
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _next(depth, y, x, last_depth, last):
+    """Return the nearest layer behind the last one at a fine pixel, −1 if there is none."""
+    nearest, at = np.float32(np.inf), -1
+    for k in range(len(depth)):
+        z = depth[k, y, x]
+        if z < nearest and (z > last_depth or (z == last_depth and k > last)):
+            nearest, at = z, k
+    return at
