@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 import torch
 from emosh_kernels.composite import Layer, composite
@@ -29,6 +30,10 @@ WALL = 1.5
 """The background moves with the camera as a wall at this multiple of the person's distance."""
 PIXELS_AT_ONCE = 1 << 21
 """Fine pixels drawn in one go; bounds the memory."""
+AROUND_HEAD = 0.025
+"""Share of the picture's height around the head in which hair is looked for."""
+NO_BACKGROUND = 14.0
+"""Pixels that differ more than this from the filled background (RGB, 0..255) are not background."""
 PELVIS = 0
 
 
@@ -66,19 +71,20 @@ class PreviewGenerator:
             cameras = Cameras(fit_intrinsics(target.K, target.size, self.size), target.w2c)
         self.target = replace(target, w2c=np.asarray(cameras.w2c, np.float32))
         self.K = np.broadcast_to(np.asarray(cameras.K, np.float32), (len(target.time), 3, 3))
-        still, motion = reference.image, reference.motion
-        self.shaped = body.with_shape_of(motion.shape)
-        bare = view = next(views(motion, body, shaped=self.shaped))
-        if reference.mask is not None:
-            self.shaped = dress(self.shaped, motion, bare, reference.mask)
-            view = next(views(motion, body, shaped=self.shaped))
+        still, motion, mask = reference.image, reference.motion, reference.mask
         K = np.asarray(motion.K, np.float32)
-        sight = see(still, reference.mask, view.verts_cam[0], body, K)
-        self.texture = _opaque(fit_texture(sight, body))
+        self.shaped = body.with_shape_of(motion.shape)
+        view = next(views(motion, body, shaped=self.shaped))
+        silhouette, head = _silhouettes(view, body, K, still.shape[:2])
+        plate = clean_plate(still, silhouette, mask)
+        if mask is not None:
+            mask = _with_hair(mask, head, still, plate)
+            self.shaped = dress(self.shaped, motion, view, mask)
+            view = next(views(motion, body, shaped=self.shaped))
+        self.texture = _opaque(fit_texture(see(still, mask, view.verts_cam[0], body, K), body))
         self.texture_pixels = torch.as_tensor(texture_pixels(body))
-        mask = reference.mask
         self.fringe = None if mask is None else cut_fringe(still, mask, motion, view, self.shaped)
-        self.plate = clean_plate(still, _silhouette(view, body, K, still.shape[:2]), mask) / 255
+        self.plate = plate / 255
         self.start = int(np.argmax(target.person_valid))
         self._place(motion, view)
         self._still_background = follow(self.plate, self.placed, np.eye(3), self.size)
@@ -147,6 +153,15 @@ class PreviewGenerator:
         self.distance = here.distance
 
 
+def _with_hair(mask: np.ndarray, head: np.ndarray, image: np.ndarray, plate: np.ndarray) -> np.ndarray:
+    """Add to the person (H, W) what is on or near the fitted head (H, W) and is not background: pale hair."""
+    reach = max(3, round(AROUND_HEAD * image.shape[0])) | 1
+    near = cv2.dilate(head.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))) > 0
+    other = np.linalg.norm(cv2.GaussianBlur(image.astype(np.float32) - plate, (0, 0), 1.0), axis=2) > NO_BACKGROUND
+    found = cv2.morphologyEx((near & other).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    return mask | (found > 0)
+
+
 def _opaque(texture: np.ndarray) -> Tensor:
     """Return an RGB texture (H, W, 3), 0..255, as RGBA in 0..1."""
     return torch.as_tensor(np.pad(texture / 255, ((0, 0), (0, 0), (0, 1)), constant_values=1).astype(np.float32))
@@ -183,9 +198,11 @@ def _bounds(meshes: list[np.ndarray], K: np.ndarray, size: tuple[int, int]) -> t
     return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
 
-def _silhouette(view: View, body: EhmModel, K: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    fragments = rasterize(view.verts_cam, body.faces, torch.as_tensor(K), size)
-    return fragments.face_id[0].numpy() >= 0
+def _silhouettes(view: View, body: EhmModel, K: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the body and where its head is seen, each (H, W) bool."""
+    face_id = rasterize(view.verts_cam, body.faces, torch.as_tensor(K), size).face_id[0].numpy()
+    head = body.face_part.numpy() == body.part_names.index("head")
+    return face_id >= 0, (face_id >= 0) & head[face_id]
 
 
 @dataclass(frozen=True)

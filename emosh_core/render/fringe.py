@@ -13,7 +13,7 @@ from torch import Tensor
 
 from emosh_core.artifacts import Motion
 from emosh_core.body.ehm import EhmModel, PosedBody, ShapedBody
-from emosh_core.body.joints import EYES, HANDS, HEAD, JAW, WRISTS
+from emosh_core.body.joints import EYES, HANDS, HEAD, JAW, JOINT_NAMES, WRISTS
 from emosh_core.body.pose import zero_pose
 from emosh_core.geometry.camera import to_camera
 from emosh_core.render.picture import fill
@@ -21,14 +21,21 @@ from emosh_core.render.view import View
 
 CELLS = 160
 """Cells of the sheet along the picture's longer side."""
+OVERLAP = 3
+"""Cells that the sheet goes on behind the mesh."""
 BEHIND = 0.01
 """The sheet hangs this far behind the surface that carries it [m], so that the mesh covers its inner part."""
-FADE = (1.6, 2.6)
-"""Stretch at which the sheet begins to fade and at which nothing of it is left."""
+FADE_AT_ARMS, FADE = (1.3, 1.9), (4.0, 8.0)
+"""Stretch at which the sheet begins to fade and at which nothing of it is left.
+
+Between arm and trunk it tears early, for no clothes are there; a skirt between two legs does stretch.
+"""
 FARTHEST = 0.35
 """What lies farther from the mesh than this [m] is a mistake of the segmentation."""
 SLIVER = 2.0
 """Strips along the mesh narrower than this [px] are no hair and no skirt but the outline's own noise."""
+
+ARMS = [JOINT_NAMES.index(f"{side}_{joint}") for side in ("left", "right") for joint in ("shoulder", "elbow", "wrist")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +67,8 @@ class Fringe:
 
         A point fades by the most stretched face around it, so that no edge of a tear is ever seen.
         """
-        low, high = FADE
+        arm = self.lbs_weights[:, ARMS].sum(1)[self.faces].amax(1)
+        low, high = (loose + (tight - loose) * arm.clamp(max=0.2) / 0.2 for tight, loose in zip(FADE_AT_ARMS, FADE))
         stretch = (_edges(points, self.faces) / self.lengths).amax(-1)
         keep = ((high - stretch) / (high - low)).clamp(0, 1)
         opacity = points.new_ones(points.shape[:2])
@@ -136,7 +144,7 @@ def _cells(beside: np.ndarray, mask: np.ndarray, covered: np.ndarray) -> tuple[n
     nodes = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
     share = cv2.resize((mask | beside).astype(np.float32), (across, down), interpolation=cv2.INTER_AREA)
     around = cv2.resize(beside.astype(np.float32), (across, down), interpolation=cv2.INTER_AREA) > 0
-    around = cv2.dilate(around.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    around = cv2.dilate(around.astype(np.uint8), np.ones((2 * OVERLAP + 3,) * 2, np.uint8)) > 0
     row, column = np.nonzero((share > 0) & around)
     corner = row * (across + 1) + column
     quads = np.stack([corner, corner + 1, corner + across + 1, corner + across + 2], 1)
@@ -176,7 +184,8 @@ def _continue_inwards(nodes, quads, inner, face_id, depth, body: EhmModel) -> tu
 
 def _shows(beside: np.ndarray, nodes: np.ndarray, quads: np.ndarray) -> np.ndarray:
     """Return which cells (Q,) show something beside the mesh, or border on one that does."""
-    wide = cv2.dilate(beside.astype(np.uint8), np.ones((7, 7), np.uint8)).cumsum(0).cumsum(1)
+    reach = 2 * round(OVERLAP * max(beside.shape) / CELLS) + 1
+    wide = cv2.dilate(beside.astype(np.uint8), np.ones((reach, reach), np.uint8)).cumsum(0).cumsum(1)
     wide = np.pad(wide, ((1, 0), (1, 0)))
     x0, y0 = nodes[quads[:, 0]].astype(int).T
     x1, y1 = np.ceil(nodes[quads[:, 3]]).astype(int).T
