@@ -15,9 +15,11 @@ from emosh_core.body.joints import HEAD
 from emosh_core.generate.generator import Chunk, Reference
 from emosh_core.geometry.camera import fit_intrinsics, project, to_camera
 from emosh_core.render.dress import dress
+from emosh_core.render.eyes import fit_eyes
 from emosh_core.render.fringe import cut_fringe
 from emosh_core.render.plate import clean_plate, follow, plane_motion
-from emosh_core.render.texture import fit_texture, see, texture_pixels
+from emosh_core.render.skin import Figure, Skin
+from emosh_core.render.texture import fit_texture, see
 from emosh_core.render.view import View, views
 
 OVERSAMPLE = 2
@@ -81,8 +83,8 @@ class PreviewGenerator:
             mask = _with_hair(mask, head, still, plate)
             self.shaped = dress(self.shaped, motion, view, mask)
             view = next(views(motion, body, shaped=self.shaped))
-        self.texture = _opaque(fit_texture(see(still, mask, view.verts_cam[0], body, K), body))
-        self.texture_pixels = torch.as_tensor(texture_pixels(body))
+        self.skin = Skin(fit_texture(see(still, mask, view.verts_cam[0], body, K), body), body, self.shaped,
+                         fit_eyes(still, view, body, K))  # fmt: skip
         self.fringe = None if mask is None else cut_fringe(still, mask, motion, view, self.shaped)
         self.plate = plate / 255
         self.start = int(np.argmax(target.person_valid))
@@ -93,14 +95,16 @@ class PreviewGenerator:
         """Draw these frames; `seed` and `state` change nothing."""
         frames = np.stack([self._background(t) for t in indices])
         for view in views(self.target, self.body, indices, self.shaped):
-            sheet = None if self.fringe is None else self.fringe.move(view)
             rows = np.arange(view.frames.start, view.frames.stop)
-            self._draw(view.verts_cam, sheet, self.K[indices[rows]], frames[view.frames])
+            expression = torch.as_tensor(self.target.expression[indices[rows]])
+            sheet = None if self.fringe is None else self.fringe.move(view)
+            figure = self.skin.dress(view, expression)
+            self._draw(figure, sheet, self.K[indices[rows]], frames[view.frames])
         return Chunk(frames=frames.clip(0, 1))
 
-    def _draw(self, verts: Tensor, sheet: Tensor | None, K: np.ndarray, frames: np.ndarray) -> None:
-        """Draw the body (T, V, 3) and the fringe (T, N, 3) over frames (T, H, W, 3), in place."""
-        meshes = [mesh.numpy() for mesh in (verts, sheet) if mesh is not None]
+    def _draw(self, figure: Figure, sheet: Tensor | None, K: np.ndarray, frames: np.ndarray) -> None:
+        """Draw the body and the fringe (T, N, 3) over frames (T, H, W, 3), in place."""
+        meshes = [mesh.numpy() for mesh in (figure.verts, sheet) if mesh is not None]
         boxes = [_bounds([mesh[t] for mesh in meshes], K[t], self.size) for t in range(len(K))]
         seen = [t for t, box in enumerate(boxes) if box is not None]
         for some in _batches(seen, boxes):
@@ -108,21 +112,19 @@ class PreviewGenerator:
             width, height = (np.array([boxes[t][2:] for t in some]) - corner).max(0)
             corner = np.minimum(corner, np.array(self.size) - [width, height])
             parts = [frames[t, y : y + height, x : x + width] for t, (x, y) in zip(some, corner, strict=True)]
-            layers = self._layers(verts[some], sheet if sheet is None else sheet[some], _into(corner) @ K[some],
+            layers = self._layers(figure, sheet, some, torch.as_tensor(_into(corner) @ K[some]),
                                   (height * OVERSAMPLE, width * OVERSAMPLE))  # fmt: skip
             drawn = composite(layers, torch.from_numpy(np.stack(parts)), oversample=OVERSAMPLE)
             for part, new in zip(parts, drawn.numpy(), strict=True):
                 part[:] = new
 
-    def _layers(self, verts: Tensor, sheet: Tensor | None, K: np.ndarray, size: tuple[int, int]) -> list[Layer]:
-        """Rasterise what moves; the values are place in the texture, gain and opacity."""
-        k = torch.as_tensor(K)
-        ones = torch.ones(len(self.texture_pixels), 2)
-        values = torch.cat([self.texture_pixels, ones], 1).expand(len(verts), -1, -1)
-        layers = [Layer(rasterize(verts, self.body.faces, k, size), self.body.face_uv, values, self.texture)]
+    def _layers(self, figure: Figure, sheet: Tensor | None, some: list[int], K: Tensor, size) -> list[Layer]:
+        """Rasterise what moves in some of the frames."""
+        seen = rasterize(figure.verts[some], self.skin.faces, K, size)
+        layers = [Layer(seen, self.skin.rows, figure.values[some], self.skin.texture)]
         if sheet is not None:
-            fragments = rasterize(sheet, self.fringe.faces, k, size)
-            layers.append(Layer(fragments, self.fringe.faces, self.fringe.values(sheet), self.fringe.texture))
+            fragments = rasterize(sheet[some], self.fringe.faces, K, size)
+            layers.append(Layer(fragments, self.fringe.faces, self.fringe.values(sheet[some]), self.fringe.texture))
         return layers
 
     def _background(self, t: int) -> np.ndarray:
@@ -160,11 +162,6 @@ def _with_hair(mask: np.ndarray, head: np.ndarray, image: np.ndarray, plate: np.
     other = np.linalg.norm(cv2.GaussianBlur(image.astype(np.float32) - plate, (0, 0), 1.0), axis=2) > NO_BACKGROUND
     found = cv2.morphologyEx((near & other).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     return mask | (found > 0)
-
-
-def _opaque(texture: np.ndarray) -> Tensor:
-    """Return an RGB texture (H, W, 3), 0..255, as RGBA in 0..1."""
-    return torch.as_tensor(np.pad(texture / 255, ((0, 0), (0, 0), (0, 1)), constant_values=1).astype(np.float32))
 
 
 def _into(corner: np.ndarray) -> np.ndarray:

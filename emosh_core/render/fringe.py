@@ -166,6 +166,9 @@ def _continue_inwards(nodes, quads, inner, face_id, depth, body: EhmModel) -> tu
         nearest = distance_transform_edt(face_id < 0, return_distances=False, return_indices=True)
         row, column, inner = *nearest[:, row, column], np.ones(len(nodes), bool)
     carrier = body.faces[torch.as_tensor(face_id[row, column]).clamp(min=0).long(), 0]
+    # Not at the surface but where it turns away from the camera: inside the body, whichever way that turns.
+    reach = 2 * round(1.5 * OVERLAP * max(face_id.shape) / CELLS) + 1
+    depth = cv2.dilate(np.where(face_id >= 0, depth, 0), np.ones((reach, reach), np.uint8))
     known = np.column_stack([_stiff(body.lbs_weights)[carrier].numpy(), np.where(inner, depth[row, column], 0)])
     ends = quads[:, [[0, 1], [0, 2], [3, 1], [3, 2]]].reshape(-1, 2)
     ends = np.concatenate([ends, ends[:, ::-1]])

@@ -25,7 +25,7 @@ DEPTH_TOLERANCE = 0.012
 BY_HANDS = 0.02
 """Share of the picture's height around a hand in which pixels of the hand's colour are not taken for clothes."""
 RIM = 0.004
-"""Pixels nearer to the outline than this share of the picture's height count less: fit and matte are not exact there."""
+"""Pixels nearer to the outline than this share of the picture's height count less: the fit is not exact there."""
 
 
 @dataclass(frozen=True)
