@@ -28,7 +28,7 @@ OTHER = 45.0
 """Colours this far apart (RGB, 0..255) are different materials: hair and skin, hand and trousers."""
 ROLL = 0.4
 """Angle about the axis from ear to ear that hair is looked up at in front, per angle behind."""
-INWARDS = 0.25
+INWARDS = 0.5
 """Share of the way to the middle of the visible hair: its rim is dark and would be drawn out into streaks."""
 LEAST_HAND = 0.03
 """A hand of which less than this share was seen gets the colour of the face."""

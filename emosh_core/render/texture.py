@@ -18,8 +18,11 @@ from emosh_core.render.shade import vertex_normals
 
 SIDE = 1024
 """Width and height of the texture [px]."""
-FACING = (0.15, 0.6)
-"""Cosine between surface and line of sight below which a texel is not, and above which it is fully, trusted."""
+FACING, FACING_HEAD = (0.15, 0.6), (0.08, 0.3)
+"""Cosine between surface and line of sight below which a texel is not, and above which it is fully, trusted.
+
+The head is fitted better than the rest, and what it hides is harder to guess.
+"""
 DEPTH_TOLERANCE = 0.012
 """How far behind the nearest surface around its pixel a texel may lie and count as seen [m]."""
 BY_HANDS = 0.02
@@ -46,17 +49,17 @@ class Sight:
     """(V, 3) camera axes."""
     K: np.ndarray
 
-    def observe(self, corners: np.ndarray, bary: np.ndarray, hand: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def observe(self, corners: np.ndarray, bary: np.ndarray, hand: np.ndarray, head: np.ndarray):
         """Return colour (N, 3) and weight (N, 1) of surface points.
 
         Args:
             corners, bary: (N, 3) where they lie: vertices and their weights.
-            hand: (N,) bool, which lie on a hand.
+            hand, head: (N,) bool, which lie on a hand and on the head.
         """
         points, normals = (np.einsum("nk,nkc->nc", bary, values[corners]) for values in (self.verts, self.normals))
         pixels = project(points, self.K)
         facing = -(points * normals).sum(1) / np.linalg.norm(points, axis=1).clip(1e-6)
-        low, high = FACING
+        low, high = np.where(head[:, None], FACING_HEAD, FACING).T
         weight = ((facing - low) / (high - low)).clip(0, 1)
         height, width = self.depth.shape
         column, row = np.floor(pixels.clip(-1, 1e6)).astype(int).T
@@ -118,8 +121,9 @@ def fit_texture(sight: Sight, body: EhmModel) -> np.ndarray:
     covered, face, bary = _atlas(body)
     corners = body.faces.numpy()[face]
     colors, known = np.zeros((len(face), 3), np.float32), np.zeros((len(face), 1), np.float32)
+    hand, head = on_hand(body)[face], body.head_mask.numpy()[corners[:, 0]] > 0.5
     for seen_corners in (mirrored_verts(body)[corners], corners):
-        color, weight = sight.observe(seen_corners, bary, on_hand(body)[face])
+        color, weight = sight.observe(seen_corners, bary, hand, head)
         colors += weight * (color - colors)
         known += weight * (1 - known)
     colors = continue_colors(colors, known[:, 0], texel_places(body, corners, bary, face), sight.image.mean((0, 1)))
