@@ -94,7 +94,8 @@ def check_destination(out: Path, what: str) -> None:
     if what not in get_args(What):
         raise ConfigError("--what is unknown", found=what, fix=" or ".join(get_args(What)))
     if out.suffix.lower() not in (".mp4", ".png", ""):
-        raise ConfigError("the output is neither video nor pictures", found=str(out), fix="FILE.mp4, FOLDER or NAME.png")
+        fix = "FILE.mp4, FOLDER or NAME.png"
+        raise ConfigError("the output is neither video nor pictures", found=str(out), fix=fix)
 
 
 def export(panels: Panels, what: What, out: Path, progress=lambda done, total: None) -> int:

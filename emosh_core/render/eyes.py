@@ -27,7 +27,7 @@ SHADOW_REACH, SHADOW = 0.5, 0.5
 """How far below the upper lid its shadow ends [rad] and how much light is left at the lid."""
 GLINT, GLINT_LIGHT = 0.06, 0.85
 """Angular radius [rad] and strength of the light's reflection."""
-WHITE, BROWN = np.array([0.86, 0.83, 0.80]), np.array([0.26, 0.16, 0.10])
+WHITE, BROWN = np.array([0.78, 0.75, 0.72]), np.array([0.26, 0.16, 0.10])
 """What sclera and iris lean to: pictures of people show too few pixels of either to be believed alone."""
 LEAN = 0.5
 

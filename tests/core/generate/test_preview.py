@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from emosh_core.generate.generator import Reference
-from emosh_core.generate.preview import PreviewGenerator, _drop_crumbs, clean_plate
+from emosh_core.generate.preview import PreviewGenerator
 from emosh_core.render.condition import render_condition
 from emosh_core.settings import RenderConfig
 
@@ -64,23 +64,3 @@ def test_person_outside_the_mesh_comes_along(still, body):
     red = (moved[..., 0] > 0.85) & (moved[..., 1] < 0.2)
     assert 0.5 * 16 * 14 < red.sum() < 1.5 * 16 * 14
     assert abs(np.nonzero(red)[1].mean() - (middle - 0.3 * reference.motion.K[0, 0] / 2.6)) < 3
-
-
-def test_clean_plate_has_no_person_left():
-    image = np.full((120, 100, 3), (100, 120, 140), np.uint8)
-    person = np.zeros((120, 100), bool)
-    person[30:110, 40:60] = True
-    image[person] = (255, 0, 0)
-    plate = clean_plate(image, person, None)
-    assert np.abs(plate - [100, 120, 140]).max() < 12
-    assert np.abs(plate.mean((0, 1)) - [100, 120, 140]).max() < 1
-
-
-def test_pieces_that_lost_the_body_are_erased():
-    drawn = np.zeros((8, 8, 4), np.float32)
-    drawn[1:4, 1:6, 3] = 1  # body and what hangs on it
-    drawn[6, 6] = 1  # a crumb
-    body = np.zeros((8, 8), bool)
-    body[1:3, 1:3] = True
-    _drop_crumbs(drawn, body)
-    assert drawn[6, 6, 3] == 0 and drawn[3, 5, 3] == 1
