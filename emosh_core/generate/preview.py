@@ -30,7 +30,7 @@ LEAST_COVER = 0.8
 """The background is not made smaller than this share of what covers the frame; its reflection fills the rest."""
 WALL = 1.5
 """The background moves with the camera as a wall at this multiple of the person's distance."""
-PIXELS_AT_ONCE = 1 << 21
+PIXELS_AT_ONCE = 1 << 20
 """Fine pixels drawn in one go; bounds the memory."""
 AROUND_HEAD = 0.025
 """Share of the picture's height around the head in which hair is looked for."""
@@ -100,7 +100,7 @@ class PreviewGenerator:
             sheet = None if self.fringe is None else self.fringe.move(view)
             figure = self.skin.dress(view, expression)
             self._draw(figure, sheet, self.K[indices[rows]], frames[view.frames])
-        return Chunk(frames=frames.clip(0, 1))
+        return Chunk(frames=np.clip(frames, 0, 1, out=frames))
 
     def _draw(self, figure: Figure, sheet: Tensor | None, K: np.ndarray, frames: np.ndarray) -> None:
         """Draw the body and the fringe (T, N, 3) over frames (T, H, W, 3), in place."""

@@ -7,7 +7,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
-BAND = 8
+BAND = 16
 """Rows that one thread paints at a time."""
 
 
@@ -41,14 +41,13 @@ def composite(layers: list, background: Tensor, oversample: int) -> Tensor:
 
 @njit(nogil=True, cache=True)
 def _look_up(face_id, bary, values, faces, texture, color):
-    """Write a layer's own picture to `color` (h, w, 4), premultiplied."""
+    """Write a layer's own picture to `color` (h, w, 4), premultiplied, where it covers the picture."""
     right, down = texture.shape[1] - 1, texture.shape[0] - 1
     half, zero = np.float32(0.5), np.float32(0)
     for row in range(face_id.shape[0]):
         for column in range(face_id.shape[1]):
             face = face_id[row, column]
-            if face < 0:
-                color[row, column, 0] = color[row, column, 1] = color[row, column, 2] = color[row, column, 3] = 0
+            if face < 0:  # nor does anybody read it: the depth there is infinite
                 continue
             a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
             u, v, w = bary[row, column, 0], bary[row, column, 1], bary[row, column, 2]
@@ -61,10 +60,13 @@ def _look_up(face_id, bary, values, faces, texture, color):
             x0, y0 = int(x), int(y)
             x1, y1 = min(x0 + 1, right), min(y0 + 1, down)
             across, along = x - np.float32(x0), y - np.float32(y0)
+            w11 = across * along
+            w01, w10 = across - w11, along - w11
+            w00 = np.float32(1) - across - w10
             for k in range(4):
-                top = texture[y0, x0, k] + across * (texture[y0, x1, k] - texture[y0, x0, k])
-                bottom = texture[y1, x0, k] + across * (texture[y1, x1, k] - texture[y1, x0, k])
-                color[row, column, k] = (top + along * (bottom - top)) * (gain if k < 3 else opacity)
+                mixed = w00 * texture[y0, x0, k] + w01 * texture[y0, x1, k]
+                mixed += w10 * texture[y1, x0, k] + w11 * texture[y1, x1, k]
+                color[row, column, k] = mixed * (gain if k < 3 else opacity)
 
 
 @njit(nogil=True, cache=True)
@@ -77,9 +79,9 @@ def _resolve(colors, depth, below, out, oversample):
             for y in range(row * oversample, (row + 1) * oversample):
                 for x in range(column * oversample, (column + 1) * oversample):
                     left, last_depth, last = share, np.float32(-1), -1
-                    for _ in range(len(colors)):
+                    while left > 0:
                         k = _next(depth, y, x, last_depth, last)
-                        if k < 0 or left <= 0:
+                        if k < 0:
                             break
                         red += left * colors[k, y, x, 0]
                         green += left * colors[k, y, x, 1]
@@ -87,9 +89,10 @@ def _resolve(colors, depth, below, out, oversample):
                         alpha += left * colors[k, y, x, 3]
                         left *= one - colors[k, y, x, 3]
                         last_depth, last = depth[k, y, x], k
-            out[row, column, 0] = red + (one - alpha) * below[row, column, 0]
-            out[row, column, 1] = green + (one - alpha) * below[row, column, 1]
-            out[row, column, 2] = blue + (one - alpha) * below[row, column, 2]
+            clear = one - alpha
+            out[row, column, 0] = red + clear * below[row, column, 0]
+            out[row, column, 1] = green + clear * below[row, column, 1]
+            out[row, column, 2] = blue + clear * below[row, column, 2]
 
 
 @njit(nogil=True, cache=True, inline="always")
