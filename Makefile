@@ -54,8 +54,8 @@ bench-raster: $(STAMP) ## Time the rasteriser (its reference test first)
 	$(BIN)/python -m pytest -q tests/kernels
 	$(BIN)/python tests/benchmarks/bench_raster.py
 
-bench-preview: $(STAMP) ## Time the preview generator (its tests first)
-	$(BIN)/python tests/benchmarks/bench_preview.py
+bench-preview: demo ## Time the preview generator (its tests first)
+	$(BIN)/python tests/benchmarks/bench_preview.py $(DEMO)
 
 bench-demo: demo demo-head ## Write the figures of both demos to benchmarks/results/demo.json
 	$(BIN)/python tests/benchmarks/bench_demo.py $(DEMO) $(DEMO)_head

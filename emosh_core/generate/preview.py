@@ -156,11 +156,18 @@ class PreviewGenerator:
 
 
 def _with_hair(mask: np.ndarray, head: np.ndarray, image: np.ndarray, plate: np.ndarray) -> np.ndarray:
-    """Add to the person (H, W) what is on or near the fitted head (H, W) and is not background: pale hair."""
+    """Add to the person (H, W) what is on or near the fitted head (H, W) and is not background: pale hair.
+
+    Only a plain background around the head can be told from hair.
+    """
     reach = max(3, round(AROUND_HEAD * image.shape[0])) | 1
-    near = cv2.dilate(head.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))) > 0
+    ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    near = cv2.dilate(head.astype(np.uint8), ellipse)
+    around = image[(cv2.dilate(near, ellipse, iterations=3) > near) & ~mask].astype(np.float32)
+    if not len(around) or np.median(np.abs(around - np.median(around, axis=0)).sum(1)) > NO_BACKGROUND:
+        return mask
     other = np.linalg.norm(cv2.GaussianBlur(image.astype(np.float32) - plate, (0, 0), 1.0), axis=2) > NO_BACKGROUND
-    found = cv2.morphologyEx((near & other).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    found = cv2.morphologyEx(((near > 0) & other).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     return mask | (found > 0)
 
 

@@ -68,7 +68,7 @@ def shadow_of(image: np.ndarray, person: np.ndarray) -> np.ndarray:
     for _ in range(12):
         fit = terms @ _least_squares(terms, bright, weight)
         weight = (known & floor) / (1 + ((fit - bright).clip(0) / 0.01) ** 2)
-    deviation = np.abs(bright - fit)[known & floor & (weight > 0.5)]
+    deviation = np.abs(bright - fit)[known & floor]
     if len(deviation) < 64 or np.median(deviation) > PLAIN:
         return np.zeros_like(person)
     dark = ((bright - fit < np.log(SHADOW)) & floor & known).astype(np.uint8)
