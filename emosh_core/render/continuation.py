@@ -30,6 +30,8 @@ ROLL = 0.4
 """Angle about the axis from ear to ear that hair is looked up at in front, per angle behind."""
 INWARDS = 0.5
 """Share of the way to the middle of the visible hair: its rim is dark and would be drawn out into streaks."""
+EAR = 0.004
+"""Below the temples, what stands out so far beside the skull [m], or farther, is an ear."""
 LEAST_HAND = 0.03
 """A hand of which less than this share was seen gets the colour of the face."""
 
@@ -88,7 +90,7 @@ def continue_colors(colors: np.ndarray, known: np.ndarray, texels: Texels, fallb
     sure = known > SURE
     if not sure.any():
         return np.broadcast_to(fallback, colors.shape).astype(np.float32)
-    guess = np.empty_like(colors)
+    guess = np.zeros_like(colors)
     for name, source, scale in _regions(colors, sure, groups):
         wanted = np.nonzero(groups[name] & (known < 1))[0]
         if name.startswith("hand") and (sure & source).sum() < LEAST_HAND * source.sum():
@@ -110,9 +112,11 @@ def _regions(colors: np.ndarray, sure: np.ndarray, groups: dict[str, np.ndarray]
     """Return name, sources (N,) and scale of distances of each region to be continued."""
     limb, hair = groups["arms"] | groups["trunk"], _hair(colors, sure, groups)
     skin = groups["head"] & ~hair if (groups["face"] & sure & ~hair).any() else groups["head"]
+    ears = groups["ears"] & sure
+    covered = ears.any() and (ears & hair).sum() > 0.5 * ears.sum()
     even = (1, 1, 1)
     return [
-        ("skin", skin, even), ("side", groups["head"], even), ("upper", hair, even), ("behind", hair, even),
+        ("skin", skin, even), ("ears", hair if covered else skin, even), ("side", groups["head"], even), ("upper", hair, even), ("behind", hair, even),
         ("arms", limb, (ALONG, 1, 1)), ("trunk", limb, (1, ALONG, THROUGH)),
         ("hand.L", groups["hand.L"], even), ("hand.R", groups["hand.R"], even),
     ]  # fmt: skip

@@ -24,6 +24,8 @@ GRAZING = 0.5
 """Least cosine between a vertex normal and the outline's; elsewhere the outline does not tell the thickness."""
 BEND, HOLD = 20.0, 0.002
 """Weights of smoothness and of staying where the body is, against one outline pixel per vertex."""
+SPIKE = 0.006
+"""Deviation of a single outline pixel from the smooth surface [m] that makes it half as credible."""
 STIFF_PARTS = ("hand.", "eye_", "mouth_cavity", "tongue")
 EXPRESSIVE = 0.002
 """Vertices that an expression moves farther than this [m] stay where the fit put them."""
@@ -43,11 +45,15 @@ def dress(shaped: ShapedBody, motion: Motion, view: View, mask: np.ndarray) -> S
     """
     body = shaped.model
     vertex, offset = _outline_offsets(view, body, motion.K, mask)
-    count, total = (np.bincount(vertex, weights, len(body.template)) for weights in (None, offset))
     hold = np.where(_stiff(body), 1e3, HOLD)
     laplacian = _laplacian(body.faces.numpy(), len(body.template))
-    system = diags(np.minimum(count, 1) + hold) + BEND * (laplacian.T @ laplacian)
-    solved = spsolve(system.tocsc(), np.minimum(count, 1) * total / np.maximum(count, 1))
+    bend, solved = BEND * (laplacian.T @ laplacian), None
+    for _ in range(2):
+        # What the smooth surface of the first round does not reach is a mistake of the segmentation.
+        trust = 1 if solved is None else 1 / (1 + ((offset - solved[vertex]) / SPIKE) ** 2)
+        weight, total = (np.bincount(vertex, w, len(hold)) for w in (trust * np.ones(len(vertex)), trust * offset))
+        share = np.minimum(weight, 1) / np.maximum(weight, 1e-9)
+        solved = spsolve((diags(share * weight + hold) + bend).tocsc(), share * total)
     solved = torch.as_tensor(solved.clip(-DEEPEST, THICKEST), dtype=shaped.rest_verts.dtype)
     normals = vertex_normals(shaped.rest_verts[None], body.faces)[0]
     return replace(shaped, rest_verts=shaped.rest_verts + solved[:, None] * normals)

@@ -7,7 +7,7 @@ from emosh_core.render.picture import fill
 
 GROW = 0.012
 """Share of the picture's height by which the person's outline is widened before it is removed."""
-TREND_ORDER = 3
+TREND_ORDER = 2
 """Order of the polynomial in x and y that the fill continues; details are filled on top of it."""
 FLOOR = 0.45
 """Share of the person's height, from the feet up, that a cast shadow may lie beside."""
@@ -40,7 +40,7 @@ def clean_plate(image: np.ndarray, silhouette: np.ndarray, mask: np.ndarray | No
     hole = cv2.dilate(person.astype(np.uint8), ellipse)
     hole |= cv2.dilate(shadow_of(image, hole > 0).astype(np.uint8), ellipse)
     # What is left between arm and trunk is too little to trust.
-    hole = cv2.morphologyEx(hole, cv2.MORPH_CLOSE, ellipse, iterations=2)
+    hole = cv2.morphologyEx(hole, cv2.MORPH_CLOSE, ellipse)
     keep = 1 - cv2.GaussianBlur(hole.astype(np.float32), (0, 0), reach / 6)
     keep[hole > 0] = 0
     trend = _trend(image, hole == 0)
