@@ -63,10 +63,12 @@ def texel_places(body: EhmModel, corners: np.ndarray, bary: np.ndarray, face: np
     arms = (np.abs(place[:, 0]) > shoulder) & ~head & ~hands
     front = place[:, 2] > joints[[HEAD, *EYES], 2].mean()
     face_front = head & ~high & (place[:, 2] > joints[list(EYES), 2].mean() - 0.03)
+    skull = np.abs(place[head & high, 0]).max()
+    ears = head & ~high & (np.abs(place[:, 0]) > skull - EAR) & (place[:, 1] > joints[JAW, 1] - 0.03)
+    low = head & ~high & ~behind & ~ears
     groups = {
-        "head": head, "behind": behind, "upper": head & high & ~behind, "side": head & ~high & ~behind & ~front,
-        "skin": head & ~high & ~behind & front,
-        "face": face_front,
+        "head": head, "behind": behind & ~ears, "upper": head & high & ~behind, "ears": ears,
+        "side": low & ~front, "skin": low & front, "face": face_front,
         "crown": head & (place[:, 1] > np.quantile(place[head, 1], 0.85)),
         "hand.L": part == index["hand.L"], "hand.R": part == index["hand.R"], "arms": arms,
         "trunk": ~head & ~hands & ~arms,
@@ -116,7 +118,8 @@ def _regions(colors: np.ndarray, sure: np.ndarray, groups: dict[str, np.ndarray]
     covered = ears.any() and (ears & hair).sum() > 0.5 * ears.sum()
     even = (1, 1, 1)
     return [
-        ("skin", skin, even), ("ears", hair if covered else skin, even), ("side", groups["head"], even), ("upper", hair, even), ("behind", hair, even),
+        ("skin", skin, even), ("ears", hair if covered else skin, even), ("side", groups["head"], even),
+        ("upper", hair, even), ("behind", hair, even),
         ("arms", limb, (ALONG, 1, 1)), ("trunk", limb, (1, ALONG, THROUGH)),
         ("hand.L", groups["hand.L"], even), ("hand.R", groups["hand.R"], even),
     ]  # fmt: skip

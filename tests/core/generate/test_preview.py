@@ -70,7 +70,7 @@ def test_person_outside_the_mesh_comes_along(still, body):
 
 
 def test_a_zoom_enlarges_the_person_and_the_background_alike(still, body):
-    reference, mask = still
+    reference, _ = still
     motion = reference.motion
     two = {name: np.repeat(getattr(motion, name), 2, 0) for name in PER_FRAME}
     target = replace(motion, **two)
@@ -85,7 +85,8 @@ def test_a_zoom_enlarges_the_person_and_the_background_alike(still, body):
     # Outlines are sharper in a real zoom than in an enlarged picture.
     assert np.abs(after - expected).mean() < 0.01 < 0.03 < np.abs(after - before).mean()
     same = PreviewGenerator(target, reference, body, cameras=Cameras(motion.K, target.w2c))
-    assert np.array_equal(same.generate(np.array([0]), seed=0, state={}).frames[0], before)
+    # Drawn in another box of pixels, so rounding may differ on an outline.
+    assert np.abs(same.generate(np.array([0]), seed=0, state={}).frames[0] - before).mean() < 1e-4
 
 
 def test_a_dolly_moves_the_background_less_than_the_person(still, body):
