@@ -21,13 +21,15 @@ SURE = 0.8
 """From this weight on a texel is known and others may continue it."""
 GRID = 0.015
 """Known texels are averaged over cubes of this side [m] before others continue them: no streaks."""
-NEIGHBOURS = 16
+NEIGHBOURS = 10
 REACH = 0.02
 """Distance [m] that hardly counts among the neighbours: soft transitions."""
 OTHER = 45.0
 """Colours this far apart (RGB, 0..255) are different materials: hair and skin, hand and trousers."""
 ROLL = 0.4
 """Angle about the axis from ear to ear that hair is looked up at in front, per angle behind."""
+STRANDS = 20000
+"""Texels of hair (evenly chosen) that others are looked up in."""
 INWARDS = 0.5
 """Share of the way to the middle of the visible hair: its rim is dark and would be drawn out into streaks."""
 EAR = 0.004
@@ -139,7 +141,8 @@ def _strands(place, colors, source, wanted, centre: np.ndarray) -> np.ndarray:
     radius = np.hypot(up, forward)
     points = centre + np.stack([points[:, 0], radius * np.sin(angle), radius * np.cos(angle)], 1)
     points += INWARDS * (place[source].mean(0) - points)
-    return colors[source][cKDTree(place[source]).query(points, workers=-1)[1]]
+    source = source[:: max(1, len(source) // STRANDS)]
+    return colors[source][cKDTree(place[source]).query(points, eps=0.3, workers=-1)[1]]
 
 
 def _blend(place, colors, source, wanted) -> np.ndarray:

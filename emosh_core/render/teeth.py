@@ -21,7 +21,7 @@ SPAN = {"upper": (0.010, -0.0035), "lower": (-0.0025, -0.013)}
 """Top and bottom of each arch above the line where the lips meet [m]."""
 PATCH = (128, 48)
 """Width and height of the picture of both arches [px]: the upper one on the left, the lower one on the right."""
-IVORY, GUM = np.array([0.91, 0.87, 0.79]), np.array([0.50, 0.22, 0.22])
+IVORY, GUM = np.array([0.84, 0.80, 0.72]), np.array([0.50, 0.22, 0.22])
 LIGHT = {"upper": 1.0, "lower": 0.8}
 """The lower lip shades the lower teeth."""
 TEETH = 10
