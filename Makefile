@@ -6,7 +6,7 @@ DRIVING := $(DEMO)/inputs/driving
 REFERENCE := $(DEMO)/inputs/reference
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-head test check lint fmt bench-raster bench-retarget bench-demo gpu clean
+.PHONY: help setup demo demo-head test check lint fmt bench-raster bench-retarget bench-preview bench-demo gpu clean
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -26,7 +26,8 @@ demo: $(STAMP) ## Make the still of a short heavy man do the jumping jacks of a 
 	$(BIN)/emosh animate $(DEMO) --ref $(REFERENCE)/ref_short_heavy.jpg --generator preview --i-have-consent \
 		-o $(DEMO)/demo.mp4
 	$(BIN)/emosh eval $(DEMO) -o $(DEMO)/report.json
-	@echo "result: $(DEMO)/demo.mp4"
+	$(BIN)/emosh export $(DEMO) --what side-by-side -o $(DEMO)/side_by_side.mp4
+	@echo "result: $(DEMO)/demo.mp4, beside driver and condition: $(DEMO)/side_by_side.mp4"
 	@echo "report: $(DEMO)/report.json (overlay, condition video and clip: $(DEMO)/media/)"
 
 demo-head: $(STAMP) ## Make the portrait of an astronaut smile like the man in the head clip
@@ -57,6 +58,9 @@ gpu: ## Kernels and benchmarks that need CUDA, with the python3 on the path; ins
 
 bench-retarget: $(STAMP) ## Measure contacts and steps after retargeting (its tests first)
 	$(BIN)/python tests/benchmarks/bench_retarget.py
+
+bench-preview: demo ## Time the preview generator (its tests first)
+	$(BIN)/python tests/benchmarks/bench_preview.py $(DEMO)
 
 bench-demo: demo demo-head ## Write the figures of both demos to benchmarks/results/demo.json
 	$(BIN)/python tests/benchmarks/bench_demo.py $(DEMO) $(DEMO)_head

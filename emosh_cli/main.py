@@ -12,7 +12,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import typer
 from typer.core import TyperGroup
 
-from emosh_cli import animate, doctor, init, inspect, render_cond, retarget, status, track, train
+from emosh_cli import animate, doctor, export, init, inspect, render_cond, retarget, status, track, train
 from emosh_cli import eval as evaluation
 from emosh_core.errors import ArtifactError, DeviceError, EmoshError
 
@@ -58,6 +58,7 @@ for name, command in {
     "animate": animate.animate,
     "train": train.train,
     "eval": evaluation.evaluate,
+    "export": export.export,
     "init": init.init,
     "status": status.status,
     "inspect": inspect.inspect,

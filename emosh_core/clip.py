@@ -55,10 +55,11 @@ def _generator(
 ) -> Generator:
     if config.generator == PREVIEW:
         from emosh_core.body.assets import load_body
-        from emosh_core.generate.preview import PreviewGenerator
+        from emosh_core.generate.preview import Cameras, PreviewGenerator
 
         height, width = cond.frames.shape[1:3]
-        return PreviewGenerator(target, reference, load_body(), (width, height))
+        cameras = Cameras(cond.K, cond.w2c)
+        return PreviewGenerator(target, reference, load_body(), (width, height), cameras)
     from emosh_core.generate.diffusion import DiffusionGenerator
 
     return DiffusionGenerator.from_run(root / config.generator, cond, reference, config, device=device)

@@ -28,6 +28,9 @@ from emosh_core.workspace.workspace import Workspace
 SECTION = {"track": "track", "retarget": "retarget", "render-cond": "render", "animate": "animate"}
 """Stage and its section of the settings."""
 
+PREVIEW_VERSION = "2"
+"""Counts the changes of the preview generator's pictures: clips of another version are stale."""
+
 ORBIT = (
     "the camera orbits: a mesh seen by a turning camera and a turning body seen by a still one give the same picture, "
     "so a generator may turn the person in front of a still background; render.grid = true may help it"
@@ -151,7 +154,7 @@ class Line:
     def animate(self, target: Step, cond: Step, reference: Step, image: Path) -> Step:
         """Make the reference move like the target."""
         given, config = self.workspace.identify(image), self.settings["animate"]
-        models = {} if config.generator == "preview" else self._trained(config.generator)
+        models = {"preview": PREVIEW_VERSION} if config.generator == "preview" else self._trained(config.generator)
 
         def make(making: Making) -> Clip:
             from emosh_core.clip import make_clip
@@ -236,6 +239,8 @@ class Line:
 
     def model(self, name: str) -> str:
         """Return the digest or version that a model has now; empty if it is not there."""
+        if name == "preview":
+            return PREVIEW_VERSION
         if name == "mediapipe":
             return importlib.metadata.version("mediapipe")
         if name == "body":

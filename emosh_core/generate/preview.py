@@ -1,10 +1,11 @@
-"""The preview generator: the fitted mesh, textured from the reference picture, moves. No network."""
+"""The preview generator: the fitted mesh, dressed and textured from the reference picture, moves. No network."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import torch
+from emosh_kernels.composite import Layer, composite
 from emosh_kernels.rasterize import rasterize
 from torch import Tensor
 
@@ -13,23 +14,39 @@ from emosh_core.body.ehm import EhmModel
 from emosh_core.body.joints import HEAD
 from emosh_core.generate.generator import Chunk, Reference
 from emosh_core.geometry.camera import fit_intrinsics, project, to_camera
+from emosh_core.render.dress import dress
+from emosh_core.render.eyes import fit_eyes
 from emosh_core.render.fringe import cut_fringe
-from emosh_core.render.picture import fill, sample
-from emosh_core.render.shade import interpolate
-from emosh_core.render.texture import fit_texture, see, texture_pixels
+from emosh_core.render.plate import clean_plate, follow, plane_motion
+from emosh_core.render.skin import Figure, Skin
+from emosh_core.render.texture import fit_texture, see
 from emosh_core.render.view import View, views
 
 OVERSAMPLE = 2
 """Frames are drawn this much larger and then averaged: soft outlines, no flicker."""
-GROW = 0.02
-"""Share of the picture's height by which the person's outline is widened before it is removed."""
-GRAIN = 1.5
-"""Standard deviation of the noise on filled background [0..255]: without it the fill looks like fog."""
 NEAR = 0.05
 """A body that comes nearer to the camera plane than this [m] may touch the whole picture."""
 LEAST_COVER = 0.8
 """The background is not made smaller than this share of what covers the frame; its reflection fills the rest."""
+WALL = 1.5
+"""The background moves with the camera as a wall at this multiple of the person's distance."""
+PIXELS_AT_ONCE = 1 << 20
+"""Fine pixels drawn in one go; bounds the memory."""
+AROUND_HEAD = 0.025
+"""Share of the picture's height around the head in which hair is looked for."""
+NO_BACKGROUND = 14.0
+"""Pixels that differ more than this from the filled background (RGB, 0..255) are not background."""
 PELVIS = 0
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """One camera per frame of the target."""
+
+    K: np.ndarray
+    """(3, 3) or (T, 3, 3) [px]."""
+    w2c: np.ndarray
+    """(T, 4, 4)."""
 
 
 class PreviewGenerator:
@@ -39,76 +56,139 @@ class PreviewGenerator:
     window = 16
     overlap = 0
 
-    def __init__(self, target: Motion, reference: Reference, body: EhmModel, size: tuple[int, int] | None = None):
-        """Fit texture, fringe and background.
+    def __init__(
+        self, target: Motion, reference: Reference, body: EhmModel, size: tuple[int, int] | None = None,
+        cameras: Cameras | None = None,
+    ):  # fmt: skip
+        """Fit clothes, texture, fringe and background.
 
         Args:
             target: motion on the reference's shape.
             reference: the still and its fit.
             size: width and height of the frames [px]; the target's by default.
+            cameras: what the frames are seen by; the target's own by default, its picture fitted into `size`.
         """
-        self.target, self.body = target, body
-        self.size = size or target.size
-        self.K = fit_intrinsics(target.K, target.size, self.size)
-        view = next(views(reference.motion, body))
-        K = np.asarray(reference.motion.K, np.float32)
-        sight = see(reference.image, reference.mask, view.verts_cam[0], body, K)
-        self.texture = fit_texture(sight, body)
-        self.texture_pixels = texture_pixels(body)
-        image, mask = reference.image, reference.mask
-        self.fringe = None if mask is None else cut_fringe(image, mask, reference.motion, view, body)
-        plate = clean_plate(image, _silhouette(view, body, K, image.shape[:2]), mask)
-        self.background = _place(plate, reference.motion, view, target, body, self.K, self.size)
+        self.body, self.size = body, size or target.size
+        if cameras is None:
+            cameras = Cameras(fit_intrinsics(target.K, target.size, self.size), target.w2c)
+        self.target = replace(target, w2c=np.asarray(cameras.w2c, np.float32))
+        self.K = np.broadcast_to(np.asarray(cameras.K, np.float32), (len(target.time), 3, 3))
+        still, motion, mask = reference.image, reference.motion, reference.mask
+        K = np.asarray(motion.K, np.float32)
+        self.shaped = body.with_shape_of(motion.shape)
+        view = next(views(motion, body, shaped=self.shaped))
+        silhouette, head = _silhouettes(view, body, K, still.shape[:2])
+        plate = clean_plate(still, silhouette, mask)
+        if mask is not None:
+            mask = _with_hair(mask, head, still, plate)
+            self.shaped = dress(self.shaped, motion, view, mask)
+            view = next(views(motion, body, shaped=self.shaped))
+        self.skin = Skin(fit_texture(see(still, mask, view.verts_cam[0], body, K), body), body, self.shaped,
+                         fit_eyes(still, view, body, K))  # fmt: skip
+        self.fringe = None if mask is None else cut_fringe(still, mask, motion, view, self.shaped)
+        self.plate = plate / 255
+        self.start = int(np.argmax(target.person_valid))
+        self._place(motion, view)
+        self._still_background = follow(self.plate, self.placed, np.eye(3), self.size)
 
     def generate(self, indices: np.ndarray, *, seed: int, state: dict[str, np.ndarray]) -> Chunk:
         """Draw these frames; `seed` and `state` change nothing."""
-        frames = np.empty((len(indices), self.size[1], self.size[0], 3), np.float32)
-        for view in views(self.target, self.body, indices):
+        frames = np.stack([self._background(t) for t in indices])
+        for view in views(self.target, self.body, indices, shaped=self.shaped):
+            rows = np.arange(view.frames.start, view.frames.stop)
+            expression = torch.as_tensor(self.target.expression[indices[rows]])
             sheet = None if self.fringe is None else self.fringe.move(view)
-            for i, t in enumerate(range(view.frames.start, view.frames.stop)):
-                frames[t] = self._frame(view.verts_cam[i : i + 1], None if sheet is None else sheet[i : i + 1])
-        return Chunk(frames=frames)
+            figure = self.skin.dress(view, expression)
+            self._draw(figure, sheet, self.K[indices[rows]], frames[view.frames])
+        return Chunk(frames=np.clip(frames, 0, 1, out=frames))
 
-    def _frame(self, verts: Tensor, sheet: Tensor | None) -> np.ndarray:
-        """Draw the body (1, V, 3) and the fringe (1, N, 3) over the background; (H, W, 3) in [0, 1]."""
-        frame = self.background.copy()
-        box = _bounds([mesh[0].numpy() for mesh in (verts, sheet) if mesh is not None], self.K, self.size)
-        if box is None:
-            return frame / 255
-        person = self._person(verts, sheet, box)
-        part = frame[box[1] : box[3], box[0] : box[2]]
-        part *= 1 - person[..., 3:]
-        part += person[..., :3]
-        return (frame / 255).clip(0, 1)
+    def _draw(self, figure: Figure, sheet: Tensor | None, K: np.ndarray, frames: np.ndarray) -> None:
+        """Draw the body and the fringe (T, N, 3) over frames (T, H, W, 3), in place."""
+        meshes = [mesh.numpy() for mesh in (figure.verts, sheet) if mesh is not None]
+        boxes = [_bounds([mesh[t] for mesh in meshes], K[t], self.size) for t in range(len(K))]
+        seen = [t for t, box in enumerate(boxes) if box is not None]
+        for some in _batches(seen, boxes):
+            corner = np.array([boxes[t][:2] for t in some])
+            width, height = (np.array([boxes[t][2:] for t in some]) - corner).max(0)
+            corner = np.minimum(corner, np.array(self.size) - [width, height])
+            parts = [frames[t, y : y + height, x : x + width] for t, (x, y) in zip(some, corner, strict=True)]
+            layers = self._layers(figure, sheet, some, torch.as_tensor(_into(corner) @ K[some]),
+                                  (height * OVERSAMPLE, width * OVERSAMPLE))  # fmt: skip
+            drawn = composite(layers, torch.from_numpy(np.stack(parts)), oversample=OVERSAMPLE)
+            for part, new in zip(parts, drawn.numpy(), strict=True):
+                part[:] = new
 
-    def _person(self, verts: Tensor, sheet: Tensor | None, box: tuple[int, int, int, int]) -> np.ndarray:
-        """Draw what moves inside a box (x0, y0, x1, y1) [px]; RGBA (h, w, 4), colours times alpha."""
-        size = (box[2] - box[0], box[3] - box[1])
-        height, width = (side * OVERSAMPLE for side in reversed(size))
-        into_box = np.array([[1, 0, -box[0]], [0, 1, -box[1]], [0, 0, 1 / OVERSAMPLE]]) * OVERSAMPLE
-        K = torch.as_tensor(into_box @ self.K)
-        seen = rasterize(verts, self.body.faces, K, (height, width))
-        mask, place = interpolate(seen, 0, self.body.face_uv.numpy(), self.texture_pixels)
-        drawn = np.zeros((height, width, 4), np.float32)
-        drawn[mask] = np.pad(sample(self.texture, place), ((0, 0), (0, 1)), constant_values=1)
+    def _layers(self, figure: Figure, sheet: Tensor | None, some: list[int], K: Tensor, size) -> list[Layer]:
+        """Rasterise what moves in some of the frames."""
+        seen = rasterize(figure.verts[some], self.skin.faces, K, size)
+        layers = [Layer(seen, self.skin.rows, figure.values[some], self.skin.texture)]
         if sheet is not None:
-            faces = self.fringe.unstretched(sheet[0].numpy())
-            hanging = rasterize(sheet, faces, K, (height, width))
-            mask, place = interpolate(hanging, 0, faces.numpy(), self.fringe.pixels)
-            nearer = (hanging.depth < seen.depth)[0].numpy()
-            found = sample(self.fringe.picture, place[nearer[mask]])
-            alpha = found[:, 3:].copy()
-            found[:, 3] = 1
-            drawn[nearer] += alpha * (found - drawn[nearer])
-            _drop_crumbs(drawn, seen.face_id[0].numpy() >= 0)
-        return cv2.resize(drawn, size, interpolation=cv2.INTER_AREA)
+            fragments = rasterize(sheet[some], self.fringe.faces, K, size)
+            layers.append(Layer(fragments, self.fringe.faces, self.fringe.values(sheet[some]), self.fringe.texture))
+        return layers
+
+    def _background(self, t: int) -> np.ndarray:
+        """Return what the camera of frame t sees of the plate (H, W, 3)."""
+        still = np.array_equal(self.K[t], self.K[self.start]) and np.array_equal(
+            self.target.w2c[t], self.target.w2c[self.start]
+        )
+        if still:
+            return self._still_background
+        camera = plane_motion(
+            self.K[self.start], self.target.w2c[self.start], self.K[t], self.target.w2c[t], WALL * self.distance
+        )
+        return follow(self.plate, self.placed, camera, self.size)
+
+    def _place(self, motion: Motion, view: View) -> None:
+        """Zoom and shift the clean plate so that it surrounds the target's first frame as it did the reference."""
+        now = next(views(self.target, self.body, np.array([self.start]), shaped=self.shaped))
+        was = _anchor(view, motion.w2c[0], motion.K, motion.size)
+        here = _anchor(now, self.target.w2c[self.start], self.K[self.start], self.size)
+        both = was.seen & here.seen
+        joints = both if both.any() else np.array([True, False])
+        old, new = np.array(self.plate.shape[1::-1]), np.array(self.size)
+        zoom = max(here.scale / was.scale, LEAST_COVER * (new / old).max())
+        shift = here.points[joints].mean(0) - zoom * was.points[joints].mean(0)
+        free = new - zoom * old
+        shift = shift.clip(np.minimum(free, 0), np.maximum(free, 0))
+        self.placed = np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]], [0, 0, 1]])
+        self.distance = here.distance
 
 
-def _drop_crumbs(drawn: np.ndarray, body: np.ndarray) -> None:
-    """Erase pieces of a torn sheet in `drawn` (H, W, 4) that no longer touch the body (H, W), in place."""
-    _, label = cv2.connectedComponents((drawn[..., 3] > 0).astype(np.uint8))
-    attached = np.isin(label, np.unique(label[body]))
-    drawn[~attached] = 0
+def _with_hair(mask: np.ndarray, head: np.ndarray, image: np.ndarray, plate: np.ndarray) -> np.ndarray:
+    """Add to the person (H, W) what is on or near the fitted head (H, W) and is not background: pale hair.
+
+    Only a plain background around the head can be told from hair.
+    """
+    reach = max(3, round(AROUND_HEAD * image.shape[0])) | 1
+    ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    near = cv2.dilate(head.astype(np.uint8), ellipse)
+    around = image[(cv2.dilate(near, ellipse, iterations=3) > near) & ~mask].astype(np.float32)
+    if not len(around) or np.median(np.abs(around - np.median(around, axis=0)).sum(1)) > NO_BACKGROUND:
+        return mask
+    other = np.linalg.norm(cv2.GaussianBlur(image.astype(np.float32) - plate, (0, 0), 1.0), axis=2) > NO_BACKGROUND
+    found = cv2.morphologyEx(((near > 0) & other).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    return mask | (found > 0)
+
+
+def _into(corner: np.ndarray) -> np.ndarray:
+    """Return the matrices (T, 3, 3) from the picture's pixels to the fine pixels of boxes with these corners (T, 2)."""
+    into = np.tile(np.diag([OVERSAMPLE, OVERSAMPLE, 1.0]), (len(corner), 1, 1))
+    into[:, :2, 2] = -OVERSAMPLE * corner
+    return into.astype(np.float32)
+
+
+def _batches(frames: list[int], boxes: list) -> list[list[int]]:
+    """Group frames so that none needs more than PIXELS_AT_ONCE; a box is x0, y0, x1, y1 [px]."""
+    groups: list[list[int]] = []
+    for t in frames:
+        group = [*groups[-1], t] if groups else [t]
+        width, height = (max(boxes[i][k + 2] - boxes[i][k] for i in group) for k in (0, 1))
+        if groups and len(group) * width * height * OVERSAMPLE**2 <= PIXELS_AT_ONCE:
+            groups[-1] = group
+        else:
+            groups.append([t])
+    return groups
 
 
 def _bounds(meshes: list[np.ndarray], K: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
@@ -122,50 +202,11 @@ def _bounds(meshes: list[np.ndarray], K: np.ndarray, size: tuple[int, int]) -> t
     return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
 
-def _silhouette(view: View, body: EhmModel, K: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    fragments = rasterize(view.verts_cam, body.faces, torch.as_tensor(K), size)
-    return fragments.face_id[0].numpy() >= 0
-
-
-def clean_plate(image: np.ndarray, silhouette: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-    """Remove the person from a picture.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        silhouette: (H, W) bool, where the fitted mesh lies.
-        mask: (H, W) bool, where the person was segmented, if it was.
-
-    Returns:
-        (H, W, 3) float32 RGB, 0..255.
-    """
-    person = silhouette if mask is None else silhouette | mask
-    reach = max(3, round(GROW * image.shape[0])) | 1
-    hole = cv2.dilate(person.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    keep = 1 - cv2.GaussianBlur(hole.astype(np.float32), (0, 0), reach / 6)
-    keep[hole > 0] = 0
-    plate = fill(image.astype(np.float32), keep)
-    grain = np.random.default_rng(0).normal(0, GRAIN, (*hole.shape, 1)).astype(np.float32)
-    return (plate + grain * (1 - keep[..., None])).clip(0, 255)
-
-
-def _place(plate, motion: Motion, view: View, target: Motion, body: EhmModel, K: np.ndarray, size) -> np.ndarray:
-    """Zoom and shift the clean plate so that it surrounds the target's first frame as it did the reference."""
-    start = int(np.argmax(target.person_valid))
-    now = next(views(target, body, np.array([start])))
-    was, here = _anchor(view, motion, motion.K, motion.size), _anchor(now, target, K, size, start)
-    both = was.seen & here.seen
-    joints = both if both.any() else np.array([True, False])
-    old, new = np.array(plate.shape[1::-1]), np.array(size)
-    zoom = max(here.scale / was.scale, LEAST_COVER * (new / old).max())
-    shift = here.points[joints].mean(0) - zoom * was.points[joints].mean(0)
-    free = new - zoom * old
-    shift = shift.clip(np.minimum(free, 0), np.maximum(free, 0))
-    # Pixel centres are at half integers here and at integers in cv2.
-    shift = shift + 0.5 * (zoom - 1)
-    warp = np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]]])
-    if zoom < 1:
-        plate = cv2.GaussianBlur(plate, (0, 0), 0.4 / zoom)
-    return cv2.warpAffine(plate, warp, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+def _silhouettes(view: View, body: EhmModel, K: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the body and where its head is seen, each (H, W) bool."""
+    face_id = rasterize(view.verts_cam, body.faces, torch.as_tensor(K), size).face_id[0].numpy()
+    head = body.face_part.numpy() == body.part_names.index("head")
+    return face_id >= 0, (face_id >= 0) & head[face_id]
 
 
 @dataclass(frozen=True)
@@ -176,10 +217,13 @@ class _Anchors:
     """(2,) bool: inside the picture."""
     scale: float
     """Pixels per metre at the head's distance."""
+    distance: float
+    """Distance of the pelvis [m]."""
 
 
-def _anchor(view: View, motion: Motion, K: np.ndarray, size: tuple[int, int], frame: int = 0) -> _Anchors:
-    joints = to_camera(view.posed.joints[:1, [HEAD, PELVIS]].numpy(), motion.w2c[frame : frame + 1])[0]
+def _anchor(view: View, w2c: np.ndarray, K: np.ndarray, size: tuple[int, int]) -> _Anchors:
+    joints = to_camera(view.posed.joints[0, [HEAD, PELVIS]].numpy(), w2c)
     points = project(joints, K)
     seen = ((points >= 0) & (points <= size)).all(1)
-    return _Anchors(points, seen, float(K[1, 1] / max(joints[0, 2], 0.05)))
+    near = joints[:, 2].clip(NEAR)
+    return _Anchors(points, seen, float(K[1, 1] / near[0]), float(near[1]))

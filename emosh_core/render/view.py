@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from emosh_core.artifacts import Motion
-from emosh_core.body.ehm import EhmModel, PosedBody
+from emosh_core.body.ehm import EhmModel, PosedBody, ShapedBody
 from emosh_core.body.pose import pose_from_motion
 from emosh_core.geometry.camera import to_camera
 
@@ -30,16 +30,18 @@ class View:
 
 
 def views(
-    motion: Motion, body: EhmModel, indices: np.ndarray | None = None, at_once: int = FRAMES_AT_ONCE
-) -> Iterator[View]:
+    motion: Motion, body: EhmModel, indices: np.ndarray | None = None, *, shaped: ShapedBody | None = None,
+    at_once: int = FRAMES_AT_ONCE,
+) -> Iterator[View]:  # fmt: skip
     """Pose a motion a few frames at a time, in camera axes, on the device of `body`.
 
     Args:
         indices: frames to show, in this order; all by default. `View.frames` counts along them.
+        shaped: who is shown; the motion's own shape by default.
         at_once: how many frames a view has at most.
     """
     indices = np.arange(len(motion.transl)) if indices is None else indices
-    shaped, device = body.with_shape_of(motion.shape), body.template.device
+    shaped, device = body.with_shape_of(motion.shape) if shaped is None else shaped, body.template.device
     pose, w2c = pose_from_motion(motion, device=device), torch.as_tensor(motion.w2c, device=device)
     for first in range(0, len(indices), at_once):
         rows = torch.as_tensor(indices[first : first + at_once], device=device)

@@ -29,7 +29,8 @@ def track(tracked: Path, name: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    "command", ["track", "retarget", "render-cond", "animate", "train", "eval", "init", "status", "inspect", "doctor"]
+    "command",
+    ["track", "retarget", "render-cond", "animate", "train", "eval", "export", "init", "status", "inspect", "doctor"],
 )
 def test_common_options_are_everywhere(emosh_here, command):
     text = emosh_here(command, "--help").out

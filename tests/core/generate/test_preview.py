@@ -1,15 +1,18 @@
 """The preview: with the reference's own pose and camera it gives the reference back."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import cv2
 import numpy as np
 import pytest
 
+from emosh_core.artifacts import Motion
 from emosh_core.generate.generator import Reference
-from emosh_core.generate.preview import PreviewGenerator, _drop_crumbs, clean_plate
+from emosh_core.generate.preview import Cameras, PreviewGenerator
 from emosh_core.render.condition import render_condition
 from emosh_core.settings import RenderConfig
+
+PER_FRAME = [f.name for f in fields(Motion) if f.metadata.get("dims", ("",))[0] == "frame"]
 
 
 @pytest.fixture(scope="module")
@@ -66,21 +69,37 @@ def test_person_outside_the_mesh_comes_along(still, body):
     assert abs(np.nonzero(red)[1].mean() - (middle - 0.3 * reference.motion.K[0, 0] / 2.6)) < 3
 
 
-def test_clean_plate_has_no_person_left():
-    image = np.full((120, 100, 3), (100, 120, 140), np.uint8)
-    person = np.zeros((120, 100), bool)
-    person[30:110, 40:60] = True
-    image[person] = (255, 0, 0)
-    plate = clean_plate(image, person, None)
-    assert np.abs(plate - [100, 120, 140]).max() < 12
-    assert np.abs(plate.mean((0, 1)) - [100, 120, 140]).max() < 1
+def test_a_zoom_enlarges_the_person_and_the_background_alike(still, body):
+    reference, _ = still
+    motion = reference.motion
+    two = {name: np.repeat(getattr(motion, name), 2, 0) for name in PER_FRAME}
+    target = replace(motion, **two)
+    zoomed = motion.K * np.float32([[1.5, 1, 1], [1, 1.5, 1], [1, 1, 1]])
+    cameras = Cameras(np.stack([motion.K, zoomed]), target.w2c)
+    before, after = PreviewGenerator(target, reference, body, cameras=cameras).generate(
+        np.arange(2), seed=0, state={}
+    ).frames  # fmt: skip
+    middle = motion.K[:2, 2]
+    warp = np.array([[1.5, 0, -0.5 * middle[0] + 0.25], [0, 1.5, -0.5 * middle[1] + 0.25]])
+    expected = cv2.warpAffine(before, warp, motion.size)
+    # Outlines are sharper in a real zoom than in an enlarged picture.
+    assert np.abs(after - expected).mean() < 0.01 < 0.03 < np.abs(after - before).mean()
+    same = PreviewGenerator(target, reference, body, cameras=Cameras(motion.K, target.w2c))
+    # Drawn in another box of pixels, so rounding may differ on an outline.
+    assert np.abs(same.generate(np.array([0]), seed=0, state={}).frames[0] - before).mean() < 1e-4
 
 
-def test_pieces_that_lost_the_body_are_erased():
-    drawn = np.zeros((8, 8, 4), np.float32)
-    drawn[1:4, 1:6, 3] = 1  # body and what hangs on it
-    drawn[6, 6] = 1  # a crumb
-    body = np.zeros((8, 8), bool)
-    body[1:3, 1:3] = True
-    _drop_crumbs(drawn, body)
-    assert drawn[6, 6, 3] == 0 and drawn[3, 5, 3] == 1
+def test_a_dolly_moves_the_background_less_than_the_person(still, body):
+    reference, _ = still
+    motion = reference.motion
+    target = replace(motion, **{name: np.repeat(getattr(motion, name), 2, 0) for name in PER_FRAME})
+    w2c = target.w2c.copy()
+    w2c[1, 2, 3] -= 0.6  # towards the person, who is 2.6 m away; the wall is at 3.9 m
+    generator = PreviewGenerator(target, reference, body, cameras=Cameras(motion.K, w2c))
+    ramp = generator._background(1)[5, :, 0] - generator._background(0)[5, :, 0]
+    slope = np.polyfit(np.arange(240), generator._background(0)[5, :, 0], 1)[0]
+    grown = np.polyfit(np.arange(240), generator._background(1)[5, :, 0], 1)[0]
+    assert abs(grown / slope - (1 - 0.6 / (1.5 * generator.distance))) < 0.03 and np.abs(ramp).max() > 0.01
+    first, second = (np.abs(f - generator._background(t)).sum(-1) > 0.05 for t, f in enumerate(
+        generator.generate(np.arange(2), seed=0, state={}).frames))  # fmt: skip
+    assert np.ptp(np.nonzero(second)[1]) > 1.2 * np.ptp(np.nonzero(first)[1])
