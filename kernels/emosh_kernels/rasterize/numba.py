@@ -17,8 +17,10 @@ MARGIN = 1e-3
 FAR = 2.0**30
 """Pixels are not counted beyond this."""
 BEHIND = -(2**31)
-IN_ONE_GO = 32768
-"""Pixels of a face that are gathered before they are shaded."""
+TOGETHER = 128
+"""Faces that are drawn together."""
+ROOM = 2048
+"""Pixels that are gathered before they are shaded, give or take a row."""
 TILE = 4
 """Side of the squares [px] for which the farthest depth is kept."""
 ROUNDING = 1e-5
@@ -32,8 +34,7 @@ def rasterize(
     frames, (height, width) = len(verts_cam), size
     face_id = np.empty((frames, height, width), np.int32)
     depth = np.empty((frames, height, width), np.float32)
-    # Zeroed by the system page by page where they are touched, which the background never is.
-    bary = np.zeros((frames, height, width, 3), np.float32)
+    bary = np.empty((frames, height, width, 3), np.float32)
     verts, k = verts_cam.numpy(), K.numpy().astype(np.float64)
     corners = faces.numpy().astype(np.int32)
     threads = torch.get_num_threads()
@@ -150,26 +151,30 @@ def _boxes(points, around, faces, near, width, row0, row1, order, boxes):
 
 @njit(**COMPILED)
 def _draw(points, around, faces, near, row0, row1, face_id, depth, bary):
-    """Clear rows row0..row1 of one frame but for `bary`, which is zero, then draw all faces into them.
+    """Clear rows row0..row1 of one frame, then draw all faces into them.
 
     Faces that turn their back come last: on a closed surface they are hidden, which the tiles of
     `_farthest` mostly know without looking at a pixel. The order changes nothing in the result.
     """
-    face_id[row0:row1], depth[row0:row1] = -1, np.inf
+    face_id[row0:row1], depth[row0:row1], bary[row0:row1] = -1, np.inf, 0
     order, boxes = np.empty(len(faces), np.int32), np.empty((len(faces), 4), np.int32)
     front, back = _boxes(points, around, faces, near, face_id.shape[1], row0, row1, order, boxes)
-    inside = np.empty(max(IN_ONE_GO, face_id.shape[1]) + 1, np.int64)
-    farthest = np.empty((0, 0), np.float32)
+    edges, chosen = np.empty((TOGETHER, 10)), np.empty(TOGETHER, np.int32)
+    inside = np.empty(ROOM + face_id.shape[1], np.int64)
+    count, farthest = 0, np.empty((0, 0), np.float32)
     for turn in range(front + back):
         if turn == front:
-            farthest = _farthest(depth, row0, row1)
+            _fill(points, faces, near, order, boxes, chosen, count, edges, inside, face_id, depth, bary)
+            count, farthest = 0, _farthest(depth, row0, row1)
         place = turn if turn < front else len(faces) - 1 - (turn - front)
-        f = order[place]
-        i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
-        left, right, top, bottom = boxes[place, 0], boxes[place, 1], boxes[place, 2], boxes[place, 3]
-        if turn >= front and _hidden(points, i, j, k, left, right, top, bottom, farthest):
+        if turn >= front and _hidden(points, faces, order[place], boxes, place, farthest):
             continue
-        _fill(points, i, j, k, f, near, left, right, top, bottom, inside, face_id, depth, bary)
+        chosen[count] = place
+        count += 1
+        if count == TOGETHER:
+            _fill(points, faces, near, order, boxes, chosen, count, edges, inside, face_id, depth, bary)
+            count = 0
+    _fill(points, faces, near, order, boxes, chosen, count, edges, inside, face_id, depth, bary)
 
 
 @njit(**COMPILED)
@@ -194,60 +199,81 @@ def _farthest(depth, row0, row1):
 
 
 @njit(**COMPILED)
-def _hidden(points, i, j, k, left, right, top, bottom, farthest):
-    """Say whether all pixels of a box certainly show something nearer than every corner of a face."""
-    nearest = min(points[i, 2], points[j, 2], points[k, 2]) * (1 - ROUNDING)
-    for row in range(top // TILE, bottom // TILE + 1):
-        for column in range(left // TILE, right // TILE + 1):
+def _hidden(points, faces, f, boxes, place, farthest):
+    """Say whether all pixels of a face's box certainly show something nearer than each of its corners."""
+    nearest = min(points[faces[f, 0], 2], points[faces[f, 1], 2], points[faces[f, 2], 2]) * (1 - ROUNDING)
+    for row in range(boxes[place, 2] // TILE, boxes[place, 3] // TILE + 1):
+        for column in range(boxes[place, 0] // TILE, boxes[place, 1] // TILE + 1):
             if farthest[row, column] >= nearest:
                 return False
     return True
 
 
 @njit(**COMPILED)
-def _fill(points, i, j, k, f, near, left, right, top, bottom, inside, face_id, depth, bary):
-    """Draw one face into the pixels of its box."""
-    # Edge functions as scalars: the compiler keeps them in registers.
-    px, py, pw = points[i, 0], points[i, 1], points[i, 2]
-    qx, qy, qw = points[j, 0], points[j, 1], points[j, 2]
-    rx, ry, rw = points[k, 0], points[k, 1], points[k, 2]
-    a0, b0, c0 = qy * rw - qw * ry, qw * rx - qx * rw, qx * ry - qy * rx
-    a1, b1, c1 = ry * pw - rw * py, rw * px - rx * pw, rx * py - ry * px
-    a2, b2, c2 = py * qw - pw * qy, pw * qx - px * qw, px * qy - py * qx
-    det = (px * a0 + py * b0) + pw * c0
-    if det == 0:
-        return
-    if det < 0:
-        det = -det
-        a0, b0, c0, a1, b1, c1, a2, b2, c2 = -a0, -b0, -c0, -a1, -b1, -c1, -a2, -b2, -c2
-    own0, own1, own2 = _owns(a0, b0), _owns(a1, b1), _owns(a2, b2)
-    first = top
-    while first <= bottom:
-        # Gather the pixels inside without a branch each, then shade them: faster than deciding one by one.
-        stop = bottom + 1
-        if (stop - first) * (right - left + 1) > IN_ONE_GO:
-            stop = first + max(1, IN_ONE_GO // (right - left + 1))
-        found = 0
-        for row in range(first, stop):
+def _fill(points, faces, near, order, boxes, chosen, count, edges, inside, face_id, depth, bary):
+    """Draw `count` chosen faces.
+
+    Three passes, each without the branches of the others: what a processor mispredicts in one does not
+    stop the arithmetic of the next. The faces are so few that their edge functions stay in its cache.
+    """
+    for m in range(count):
+        _set_up(points, faces, order[chosen[m]], edges, m)
+    found = 0
+    for m in range(count):
+        a0, b0, c0, a1, b1, c1 = edges[m, 0], edges[m, 1], edges[m, 2], edges[m, 3], edges[m, 4], edges[m, 5]
+        a2, b2, c2 = edges[m, 6], edges[m, 7], edges[m, 8]
+        left, right = boxes[chosen[m], 0], boxes[chosen[m], 1]
+        for row in range(boxes[chosen[m], 2], boxes[chosen[m], 3] + 1):
             y = row + 0.5
             d0, d1, d2 = b0 * y + c0, b1 * y + c1, b2 * y + c2
             for column in range(left, right + 1):
                 x = column + 0.5
-                inside[found] = (row << 32) | column
+                inside[found] = (m << 48) | (row << 24) | column
                 found += min(a0 * x + d0, a1 * x + d1, a2 * x + d2) >= 0
-        first = stop
-        for m in range(found):
-            row, column = inside[m] >> 32, inside[m] & 0xFFFFFFFF
-            x, y = column + 0.5, row + 0.5
-            v0, v1, v2 = a0 * x + (b0 * y + c0), a1 * x + (b1 * y + c1), a2 * x + (b2 * y + c2)
-            if (v0 == 0 and not own0) or (v1 == 0 and not own1) or (v2 == 0 and not own2):
-                continue
-            inverse = 1 / ((v0 + v1) + v2)
-            z = np.float32(det * inverse)
-            if z > depth[row, column] or not z >= near or (z == depth[row, column] and f > face_id[row, column]):
-                continue
-            depth[row, column] = z
-            face_id[row, column] = f
-            bary[row, column, 0] = v0 * inverse
-            bary[row, column, 1] = v1 * inverse
-            bary[row, column, 2] = v2 * inverse
+            if found > ROOM:
+                _shade(near, order, chosen, edges, inside, found, face_id, depth, bary)
+                found = 0
+    _shade(near, order, chosen, edges, inside, found, face_id, depth, bary)
+
+
+@njit(**COMPILED)
+def _set_up(points, faces, f, edges, m):
+    """Write the edge functions of a face, inside positive, and |det| to row m of `edges`."""
+    px, py, pw = points[faces[f, 0], 0], points[faces[f, 0], 1], points[faces[f, 0], 2]
+    qx, qy, qw = points[faces[f, 1], 0], points[faces[f, 1], 1], points[faces[f, 1], 2]
+    rx, ry, rw = points[faces[f, 2], 0], points[faces[f, 2], 1], points[faces[f, 2], 2]
+    a0, b0, c0 = qy * rw - qw * ry, qw * rx - qx * rw, qx * ry - qy * rx
+    a1, b1, c1 = ry * pw - rw * py, rw * px - rx * pw, rx * py - ry * px
+    a2, b2, c2 = py * qw - pw * qy, pw * qx - px * qw, px * qy - py * qx
+    det = (px * a0 + py * b0) + pw * c0
+    sign = 1.0 if det > 0 else -1.0
+    edges[m, 0], edges[m, 1], edges[m, 2] = sign * a0, sign * b0, sign * c0
+    edges[m, 3], edges[m, 4], edges[m, 5] = sign * a1, sign * b1, sign * c1
+    edges[m, 6], edges[m, 7], edges[m, 8] = sign * a2, sign * b2, sign * c2
+    edges[m, 9] = sign * det
+
+
+@njit(**COMPILED)
+def _shade(near, order, chosen, edges, inside, found, face_id, depth, bary):
+    """Let faces compete for the pixels that they may cover: `inside` holds face, row and column of each."""
+    for m in range(found):
+        face, row, column = inside[m] >> 48, (inside[m] >> 24) & 0xFFFFFF, inside[m] & 0xFFFFFF
+        x, y = column + 0.5, row + 0.5
+        v0 = edges[face, 0] * x + (edges[face, 1] * y + edges[face, 2])
+        v1 = edges[face, 3] * x + (edges[face, 4] * y + edges[face, 5])
+        v2 = edges[face, 6] * x + (edges[face, 7] * y + edges[face, 8])
+        if min(v0, v1, v2) == 0 and not (
+            (v0 > 0 or _owns(edges[face, 0], edges[face, 1]))
+            and (v1 > 0 or _owns(edges[face, 3], edges[face, 4]))
+            and (v2 > 0 or _owns(edges[face, 6], edges[face, 7]))
+        ):
+            continue
+        f, inverse = order[chosen[face]], 1 / ((v0 + v1) + v2)
+        z = np.float32(edges[face, 9] * inverse)
+        if z > depth[row, column] or not z >= near or (z == depth[row, column] and f > face_id[row, column]):
+            continue
+        depth[row, column] = z
+        face_id[row, column] = f
+        bary[row, column, 0] = v0 * inverse
+        bary[row, column, 1] = v1 * inverse
+        bary[row, column, 2] = v2 * inverse
