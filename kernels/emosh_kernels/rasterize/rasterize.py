@@ -3,7 +3,6 @@
 import importlib
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
