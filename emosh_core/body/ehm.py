@@ -71,7 +71,7 @@ class EhmModel:
 
     @cached_property
     def edges(self) -> Tensor:
-        """(E, 6) int32, see `emosh_kernels.rasterize.mesh_edges`."""
+        """(E, 7) int32, see `emosh_kernels.rasterize.mesh_edges`."""
         return mesh_edges(self.faces)
 
     @cached_property

@@ -51,7 +51,7 @@ def test_numba_finds_the_references_crossings_on_the_body():
     from emosh_kernels.rasterize.numba import find_crossings as compiled
     from emosh_kernels.rasterize.silhouette import find_crossings
 
-    given_ = (verts, k[None], edges, seen.face_id, seen.depth, 0.01)
+    given_ = (verts, k[None], body.faces, edges, seen.face_id, seen.depth, 0.01)
     assert len(seen.crossings.to) > 300
     for want, got in zip(find_crossings(*given_), compiled(*given_)):
         assert torch.equal(want, got)
@@ -93,6 +93,14 @@ def test_only_outlines_are_smoothed():
         rasterize(both, more, FLAT, (24, 32)).coverage()
 
 
+def test_a_face_that_is_inside_out_has_no_other_outline():
+    verts, faces = polygon([(2.2, 2.2), (20.7, 2.2), (20.7, 20.7), (2.2, 20.7)])
+    turned = faces.clone()
+    turned[1] = turned[1].flip(0)
+    want, got = (rasterize(verts, f, FLAT, (24, 32), edges=mesh_edges(f)).crossings for f in (faces, turned))
+    assert torch.equal(got.to, want.to) and torch.equal(got.share, want.share)
+
+
 def test_hidden_outline_leaves_no_trace():
     """A small square wholly behind a large one."""
     front, faces = polygon([(1.0, 1), (30, 1), (30, 22), (1, 22)])
@@ -108,12 +116,16 @@ def test_edges_of_a_closed_an_open_and_a_branching_mesh():
     tetrahedron = torch.tensor([[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]])
     edges = mesh_edges(tetrahedron)
     assert len(edges) == 6 and (edges[:, 3] >= 0).all()
-    for a, b, c, d, f, g in edges.tolist():
+    for a, b, c, d, f, g, alike in edges.tolist():
+        assert not alike
         assert {a, b, c} == set(tetrahedron[f].tolist()) and {a, b, d} == set(tetrahedron[g].tolist())
     assert (mesh_edges(tetrahedron[:1])[:, 3] == -1).all() and len(mesh_edges(tetrahedron[:1])) == 3
     fins = mesh_edges(torch.tensor([[0, 1, 2], [0, 1, 3], [0, 1, 4]]))
     assert len(fins) == 9 and (fins[:, 5] == -1).all()
-    assert mesh_edges(torch.zeros(0, 3, dtype=torch.long)).shape == (0, 6)
+    assert mesh_edges(torch.zeros(0, 3, dtype=torch.long)).shape == (0, 7)
+    inside_out = tetrahedron.clone()
+    inside_out[0] = inside_out[0].flip(0)
+    assert sorted(mesh_edges(inside_out)[:, 6].tolist()) == [0, 0, 0, 1, 1, 1]
 
 
 def scene():

@@ -51,18 +51,19 @@ def rasterize(
 
 
 def find_crossings(
-    verts_cam: Tensor, K: Tensor, edges: Tensor, face_id: Tensor, depth: Tensor, near: float
+    verts_cam: Tensor, K: Tensor, faces: Tensor, edges: Tensor, face_id: Tensor, depth: Tensor, near: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Find silhouettes as `silhouette.find_crossings` does, a frame per thread."""
     from emosh_kernels.rasterize import numba_silhouette
 
     verts, k, edge_list = verts_cam.numpy(), K.numpy().astype(np.float64), edges.numpy()
+    corners = faces.numpy().astype(np.int32)
     pixels, found = depth[0].numel(), [()] * len(verts)
 
     def find(t: int) -> None:
         points, _ = _project(verts[t], k[t], near)
         pair, edge, beyond = numba_silhouette.find_crossings(
-            points, edge_list, face_id[t].numpy(), depth[t].numpy(), near
+            points, _backs(points, corners), edge_list, face_id[t].numpy(), depth[t].numpy(), near
         )
         found[t] = pair + 2 * t * pixels, edge, beyond
 
@@ -175,6 +176,15 @@ def _draw(points, around, faces, near, row0, row1, face_id, depth, bary):
             _fill(points, faces, near, order, boxes, chosen, count, edges, inside, face_id, depth, bary)
             count = 0
     _fill(points, faces, near, order, boxes, chosen, count, edges, inside, face_id, depth, bary)
+
+
+@njit(**COMPILED)
+def _backs(points, faces):
+    """Return which faces (F,) show their back."""
+    backs = np.empty(len(faces), np.bool_)
+    for f in range(len(faces)):
+        backs[f] = _turned_away(points, faces[f, 0], faces[f, 1], faces[f, 2])
+    return backs
 
 
 @njit(**COMPILED)

@@ -9,21 +9,21 @@ COMPILED = {"nogil": True, "cache": True, "error_model": "numpy"}
 
 
 @njit(**COMPILED)
-def find_crossings(points, edges, face_id, depth, near):
-    """Return pair, edge and beyond of one frame: points (V, 3), edges (E, 6), face_id and depth (H, W)."""
+def find_crossings(points, backs, edges, face_id, depth, near):
+    """Return pair, edge and beyond of one frame: points (V, 3), backs (F,), edges (E, 7), face_id and depth (H, W)."""
     height, width = depth.shape
     taken = np.full(2 * height * width, -1, np.int32)  # where a pair's crossing stands in the list
     pair, nearest, edge = np.empty(4096, np.int64), np.empty(4096), np.empty(4096, np.int64)
     beyond = np.empty(4096, np.bool_)
     count = 0
     for e in range(len(edges)):
-        i, j, k, m = edges[e, 0], edges[e, 1], edges[e, 2], edges[e, 3]
+        if edges[e, 3] >= 0 and (backs[edges[e, 4]] != backs[edges[e, 5]]) == (edges[e, 6] == 1):
+            continue
+        i, j, k = edges[e, 0], edges[e, 1], edges[e, 2]
         ax, ay, aw = points[i, 0], points[i, 1], points[i, 2]
         bx, by, bw = points[j, 0], points[j, 1], points[j, 2]
         nx, ny, nw = ay * bw - aw * by, aw * bx - ax * bw, ax * by - ay * bx
         side = (nx * points[k, 0] + ny * points[k, 1]) + nw * points[k, 2] > 0
-        if m >= 0 and side != ((nx * points[m, 0] + ny * points[m, 1]) + nw * points[m, 2] > 0):
-            continue
         if aw < near and bw < near:
             continue
         axis = 0 if abs(nx) >= abs(ny) else 1

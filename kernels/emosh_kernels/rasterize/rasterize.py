@@ -59,7 +59,7 @@ def rasterize(
         faces: (F, 3) integer corner indices.
         K: (3, 3) or (T, 3, 3) intrinsics [px]; the centre of the top-left pixel is (0.5, 0.5).
         size: height and width of the picture [px].
-        edges: (E, 6) of `mesh_edges(faces)`, for smooth outlines; none are looked for without it.
+        edges: (E, 7) of `mesh_edges(faces)`, for smooth outlines; none are looked for without it.
         impl: "auto", "reference", "numba" or "triton"; all give the same result. "pytorch3d" is a
             peer for comparison: its rule for pixels on an edge is another.
 
@@ -76,7 +76,7 @@ def rasterize(
         if edges is not None:
             edges = edges.to(verts_cam.device)
             find = getattr(chosen, "find_crossings", silhouette.find_crossings)
-            outline = find(verts_cam, K, edges, face_id, depth, NEAR)
+            outline = find(verts_cam, K, faces, edges, face_id, depth, NEAR)
     if verts_cam.requires_grad or K.requires_grad:
         depth, bary = depth_and_bary(verts_cam, faces, K, face_id, verts_cam.dtype)
     found = None if edges is None else silhouette.crossings(verts_cam, K, edges, *outline, size)
@@ -104,8 +104,8 @@ def _check(verts_cam: Tensor, faces: Tensor, K: Tensor, size: tuple[int, int], e
     corners = faces.cpu().numpy()
     if corners.size and not 0 <= corners.min() <= corners.max() < verts_cam.shape[1]:
         raise ValueError(f"faces name vertices {corners.min()}..{corners.max()}, there are {verts_cam.shape[1]}")
-    if edges is not None and (edges.ndim != 2 or edges.shape[-1] != 6 or edges.dtype != torch.int32):
-        raise ValueError(f"edges must be (E, 6) int32 of mesh_edges(faces), got {tuple(edges.shape)} {edges.dtype}")
+    if edges is not None and (edges.ndim != 2 or edges.shape[-1] != 7 or edges.dtype != torch.int32):
+        raise ValueError(f"edges must be (E, 7) int32 of mesh_edges(faces), got {tuple(edges.shape)} {edges.dtype}")
     for values in (verts_cam, K):
         # The extremes are finite only if all are; a tenth of the time of torch.isfinite on everything.
         if values.numel() and not torch.stack(torch.aminmax(values.detach())).isfinite().all():

@@ -1,7 +1,7 @@
 """Edge anti-aliasing: where silhouettes pass between the centres of neighbouring pixels.
 
-A silhouette is an edge whose faces lie on the same side of it as the camera sees them, or that has one
-face. Between two neighbouring pixel centres it passes at a distance d from the one that it bounds
+A silhouette is an edge of which the camera sees the front of one face and the back of the other, or that
+has one face. Between two neighbouring pixel centres it passes at a distance d from the one that it bounds
 (0..1): the pixel whose centre is less than half a pixel away shows a share |d − ½| of its neighbour.
 A steep edge is met along rows and a flat one along columns, so the shares of an edge add up to the
 area that it bounds. That is the blending of nvdiffrast's antialias operator (Laine et al. 2020, §3.5),
@@ -45,13 +45,13 @@ class Crossings:
 
 
 def find_crossings(
-    verts_cam: Tensor, K: Tensor, edges: Tensor, face_id: Tensor, depth: Tensor, near: float
+    verts_cam: Tensor, K: Tensor, faces: Tensor, edges: Tensor, face_id: Tensor, depth: Tensor, near: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Find the nearest silhouette between each two neighbouring pixels.
 
     Args:
-        verts_cam: (T, V, 3) [m]; K: (T, 3, 3) [px].
-        edges: (E, 6) of `mesh_edges`.
+        verts_cam: (T, V, 3) [m]; K: (T, 3, 3) [px]; faces: (F, 3).
+        edges: (E, 7) of `mesh_edges`.
         face_id, depth: (T, H, W) as drawn.
 
     Returns:
@@ -60,13 +60,14 @@ def find_crossings(
         bounds lies at the neighbour.
     """
     edges, points = edges.long(), homogeneous(verts_cam, K)
-    a, b, c = (points[:, edges[:, i]] for i in range(3))
-    d = points[:, edges[:, 3].clamp(min=0)]
+    p, q, r = (points[:, faces[:, i].long()] for i in range(3))
+    back = _dot(p, _cross(q, r)) > 0
+    rim, alike = edges[:, 3] < 0, edges[:, 6] == 1
+    differ = back[:, edges[:, 4]] != back[:, edges[:, 5].clamp(min=0)]
+    frame, edge = torch.nonzero(rim | (differ != alike), as_tuple=True)
+    a, b, c = (points[frame, edges[edge, i]] for i in range(3))
     n = _cross(a, b)
     side = _dot(n, c) > 0
-    rim = edges[:, 3] < 0
-    frame, edge = torch.nonzero((rim | (side == (_dot(n, d) > 0))), as_tuple=True)
-    a, b, n, side = a[frame, edge], b[frame, edge], n[frame, edge], side[frame, edge]
     steep = n[:, 0].abs() >= n[:, 1].abs()
     found = []
     for axis, chosen in ((0, steep), (1, ~steep)):
