@@ -52,7 +52,7 @@ def rasterize(
 
 def find_crossings(
     verts_cam: Tensor, K: Tensor, faces: Tensor, edges: Tensor, face_id: Tensor, depth: Tensor, near: float
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Find silhouettes as `silhouette.find_crossings` does, a frame per thread."""
     from emosh_kernels.rasterize import numba_silhouette
 
@@ -62,14 +62,13 @@ def find_crossings(
 
     def find(t: int) -> None:
         points, _ = _project(verts[t], k[t], near)
-        pair, edge, beyond = numba_silhouette.find_crossings(
+        pair, *rest = numba_silhouette.find_crossings(
             points, _backs(points, corners), edge_list, face_id[t].numpy(), depth[t].numpy(), near
         )
-        found[t] = pair + 2 * t * pixels, edge, beyond
+        found[t] = pair + 2 * t * pixels, *rest
 
     for_each(find, range(len(verts)))
-    pair, edge, beyond = (torch.from_numpy(np.concatenate(parts)) for parts in zip(*found, strict=True))
-    return pair, edge, beyond
+    return tuple(torch.from_numpy(np.concatenate(parts)) for parts in zip(*found, strict=True))
 
 
 @njit(**COMPILED)

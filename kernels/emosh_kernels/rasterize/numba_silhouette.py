@@ -10,11 +10,11 @@ COMPILED = {"nogil": True, "cache": True, "error_model": "numpy"}
 
 @njit(**COMPILED)
 def find_crossings(points, backs, edges, face_id, depth, near):
-    """Return pair, edge and beyond of one frame: points (V, 3), backs (F,), edges (E, 7), face_id and depth (H, W)."""
+    """Return pair, edge, beyond and offset of one frame: points (V, 3), backs (F,), edges (E, 7), face_id, depth."""
     height, width = depth.shape
     taken = np.full(2 * height * width, -1, np.int32)  # where a pair's crossing stands in the list
     pair, nearest, edge = np.empty(4096, np.int64), np.empty(4096), np.empty(4096, np.int64)
-    beyond = np.empty(4096, np.bool_)
+    beyond, offset = np.empty(4096, np.bool_), np.empty(4096)
     count = 0
     for e in range(len(edges)):
         if edges[e, 3] >= 0 and (backs[edges[e, 4]] != backs[edges[e, 5]]) == (edges[e, 6] == 1):
@@ -37,7 +37,8 @@ def find_crossings(points, backs, edges, face_id, depth, near):
                 continue
             s = fa / (fa - fb)
             w = aw + s * (bw - aw)
-            cell = np.floor((pa + s * (pb - pa)) / w - 0.5)
+            position = (pa + s * (pb - pa)) / w - 0.5
+            cell = np.floor(position)
             if not (w >= near and 0 <= cell <= along - 2):
                 continue
             row, column = (line, int(cell)) if axis == 0 else (int(cell), line)
@@ -55,15 +56,16 @@ def find_crossings(points, backs, edges, face_id, depth, near):
             place = taken[key]
             if place < 0:
                 if count == len(pair):
-                    pair, nearest, edge, beyond = _grown(pair), _grown(nearest), _grown(edge), _grown(beyond)
+                    pair, nearest, edge = _grown(pair), _grown(nearest), _grown(edge)
+                    beyond, offset = _grown(beyond), _grown(offset)
                 place = count
                 taken[key] = place
                 pair[place], nearest[place] = key, np.inf
                 count += 1
             if w < nearest[place]:
-                nearest[place], edge[place], beyond[place] = w, e, across_it
+                nearest[place], edge[place], beyond[place], offset[place] = w, e, across_it, position - cell
     order = np.argsort(pair[:count])
-    return pair[:count][order], edge[:count][order], beyond[:count][order]
+    return pair[:count][order], edge[:count][order], beyond[:count][order], offset[:count][order]
 
 
 @njit(**COMPILED)

@@ -79,7 +79,7 @@ def rasterize(
             outline = find(verts_cam, K, faces, edges, face_id, depth, NEAR)
     if verts_cam.requires_grad or K.requires_grad:
         depth, bary = depth_and_bary(verts_cam, faces, K, face_id, verts_cam.dtype)
-    found = None if edges is None else silhouette.crossings(verts_cam, K, edges, *outline, size)
+    found = None if edges is None else silhouette.crossings(verts_cam, K, edges, outline, size)
     return Fragments(face_id, depth, bary, found)
 
 

@@ -46,7 +46,7 @@ class Crossings:
 
 def find_crossings(
     verts_cam: Tensor, K: Tensor, faces: Tensor, edges: Tensor, face_id: Tensor, depth: Tensor, near: float
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Find the nearest silhouette between each two neighbouring pixels.
 
     Args:
@@ -56,8 +56,9 @@ def find_crossings(
 
     Returns:
         pair (N,) int64, ascending: flat index of the left or upper pixel times two, plus one if the
-        neighbour lies below; edge (N,) int64, rows of `edges`; and beyond (N,) bool: what the edge
-        bounds lies at the neighbour.
+        neighbour lies below; edge (N,) int64, rows of `edges`; beyond (N,) bool: what the edge bounds
+        lies at the neighbour; and offset (N,) float64 in [0, 1]: 0 where the edge passes at the first
+        pixel's centre, 1 at the neighbour's.
     """
     edges, points = edges.long(), homogeneous(verts_cam, K)
     p, q, r = (points[:, faces[:, i].long()] for i in range(3))
@@ -73,14 +74,13 @@ def find_crossings(
     for axis, chosen in ((0, steep), (1, ~steep)):
         lines = _Lines(a[chosen], b[chosen], n[chosen], side[chosen], frame[chosen], edge[chosen], axis)
         found.append(_visible(lines, edges, face_id, depth, near))
-    pair, distance, edge, beyond = (torch.cat(parts) for parts in zip(*found))
+    pair, distance, edge, beyond, offset = (torch.cat(parts) for parts in zip(*found))
     order = torch.arange(len(pair), device=pair.device)
     for key in (edge, distance, pair):  # stable, the most important last: the first of each pair is the nearest
         order = order[torch.sort(key[order], stable=True).indices]
-    pair, edge = pair[order], edge[order]
     first = torch.ones_like(pair, dtype=torch.bool)
-    first[1:] = pair[1:] != pair[:-1]
-    return pair[first], edge[first], beyond[order][first]
+    first[1:] = pair[order[1:]] != pair[order[:-1]]
+    return tuple(values[order[first]] for values in (pair, edge, beyond, offset))
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class _Lines:
 
 
 def _visible(lines: _Lines, edges: Tensor, face_id: Tensor, depth: Tensor, near: float):
-    """Return pair, distance, edge and beyond of each place where a line passes visibly between two centres."""
+    """Return pair, distance, edge, beyond and offset of each place where a line passes visibly between two centres."""
     height, width = depth.shape[1:]
     along, across = (width, height) if lines.axis == 0 else (height, width)
     low, high = _span(lines, near, across)
@@ -107,8 +107,9 @@ def _visible(lines: _Lines, edges: Tensor, face_id: Tensor, depth: Tensor, near:
     a, b = (ends[which][:, [lines.axis, 1 - lines.axis, 2]] for ends in (lines.a, lines.b))
     distance, where, met = cross_line(a, b, place + 0.5)
     cell = torch.floor(where - 0.5)
+    offset = where - 0.5 - cell
     met &= (distance >= near) & (cell >= 0) & (cell <= along - 2)
-    which, place, distance, cell = which[met], place[met], distance[met], cell[met].long()
+    which, place, distance, cell, offset = which[met], place[met], distance[met], cell[met].long(), offset[met]
     frame, edge = lines.frame[which], lines.edge[which]
     pixel = place * width + cell if lines.axis == 0 else cell * width + place
     pixel = pixel + frame * (height * width)
@@ -120,7 +121,7 @@ def _visible(lines: _Lines, edges: Tensor, face_id: Tensor, depth: Tensor, near:
     own = (shown == edges[edge, 4]) | (shown == edges[edge, 5])
     keep = (depth[outer] > distance) & (shown != face_id[outer]) & (shown >= 0)
     keep &= own | (depth[inner] <= distance * (1 + SLACK))
-    return (2 * pixel + lines.axis)[keep], distance[keep], edge[keep], beyond[keep]
+    return (2 * pixel + lines.axis)[keep], distance[keep], edge[keep], beyond[keep], offset[keep]
 
 
 def _span(lines: _Lines, near: float, across: int) -> tuple[Tensor, Tensor]:
@@ -150,7 +151,7 @@ def cross_line(a: Tensor, b: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Ten
 
 
 def crossings(
-    verts_cam: Tensor, K: Tensor, edges: Tensor, pair: Tensor, edge: Tensor, beyond: Tensor, size: tuple[int, int]
+    verts_cam: Tensor, K: Tensor, edges: Tensor, found: tuple[Tensor, Tensor, Tensor, Tensor], size: tuple[int, int]
 ) -> Crossings:
     """Turn what `find_crossings` found into shares, differentiably.
 
@@ -159,27 +160,33 @@ def crossings(
         K: (T, 3, 3) [px].
         size: height and width [px].
     """
+    pair, edge, beyond, offset = found
     height, width = size
     pixel, down = pair // 2, pair % 2 == 1
-    frame = pixel // (height * width)
-    row, column = pixel // width % height, pixel % width
-    ends, k = edges[edge, :2].long(), K.double()[frame, None]
-    v = verts_cam[frame[:, None], ends].double()
-    x, y, w = ((v[..., 0] * k[..., i, 0] + v[..., 1] * k[..., i, 1]) + v[..., 2] * k[..., i, 2] for i in range(3))
-    turned = down[:, None]
-    a, b = torch.stack([torch.where(turned, y, x), torch.where(turned, x, y), w], -1).unbind(1)
-    position = cross_line(a, b, torch.where(down, column, row) + 0.5)[1]
-    offset = position - torch.where(down, row, column) - 0.5  # 0 at the first pixel's centre, 1 at the second's
+    if torch.is_grad_enabled() and (verts_cam.requires_grad or K.requires_grad):
+        offset = _offset(verts_cam, K, edges[edge, :2].long(), pixel, down, size)
     step = torch.where(down, width, 1)
     # What the edge bounds reaches `spill` beyond the border of the two pixels; if negative, it falls short.
     spill = torch.where(beyond, 1 - offset, offset).clamp(0, 1) - 0.5
     inner, outer = pixel + step * beyond, pixel + step * ~beyond
     over = spill > 0
     to, source = torch.where(over, outer, inner), torch.where(over, inner, outer)
-    share = spill.abs()
-    taker, place = torch.unique(to, return_inverse=True)
-    total = share.new_zeros(len(taker)).index_add(0, place, share)[place]
-    return Crossings(to=to, source=source, share=(share / total.clamp(min=1)).to(verts_cam.dtype))
+    share = spill.abs().to(verts_cam.dtype)
+    total = share.new_zeros(len(verts_cam) * height * width).index_add(0, to, share)[to]
+    return Crossings(to=to, source=source, share=share / total.clamp(min=1))
+
+
+def _offset(verts_cam: Tensor, K: Tensor, ends: Tensor, pixel: Tensor, down: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return offset (N,) once more, as a function of the vertices `ends` (N, 2) that gradients flow through."""
+    height, width = size
+    frame = pixel // (height * width)
+    row, column = pixel // width % height, pixel % width
+    v, k = verts_cam[frame[:, None], ends].double(), K.double()[frame, None]
+    x, y, w = ((v[..., 0] * k[..., i, 0] + v[..., 1] * k[..., i, 1]) + v[..., 2] * k[..., i, 2] for i in range(3))
+    turned = down[:, None]
+    a, b = torch.stack([torch.where(turned, y, x), torch.where(turned, x, y), w], -1).unbind(1)
+    position = cross_line(a, b, torch.where(down, column, row) + 0.5)[1]
+    return position - torch.where(down, row, column) - 0.5
 
 
 def _cross(a: Tensor, b: Tensor) -> Tensor:
