@@ -18,12 +18,12 @@ def skirt(make_motion, body):
     pose[1, [0, 1], 2] = [0.5, -0.5]
     motion = make_motion(2, size=(300, 400), transl=[[0, 0.05, -3.2]] * 2, body_pose=pose)
     shaped = body.with_shape_of(motion.shape)
-    view = next(views(motion, body, np.array([0]), shaped))
+    view = next(views(motion, body, np.array([0]), shaped=shaped))
     mask = np.zeros((400, 300), bool)
     mask[215:275, 115:185] = True
     image = np.full((400, 300, 3), (0, 255, 0), np.uint8)
     image[mask] = (0, 0, 255)
-    return cut_fringe(image, mask, motion, view, shaped), next(views(motion, body, None, shaped))
+    return cut_fringe(image, mask, motion, view, shaped), next(views(motion, body, shaped=shaped))
 
 
 def test_a_skirt_spans_the_spread_legs(skirt):
