@@ -5,11 +5,12 @@ from collections.abc import Iterable, Iterator
 import cv2
 import numpy as np
 import torch
-from emosh_kernels.rasterize import Fragments, rasterize
+from emosh_kernels.interpolate import interpolate
+from emosh_kernels.rasterize import rasterize
 
 from emosh_core.artifacts import KEYPOINTS, Motion, keypoint_slice
 from emosh_core.body.ehm import EhmModel
-from emosh_core.render.shade import interpolate, lambert, vertex_normals
+from emosh_core.render.shade import lambert, vertex_normals
 from emosh_core.render.view import views
 
 MESH_COLOR = (110, 190, 255)
@@ -31,22 +32,22 @@ def overlay_frames(frames: Iterable[np.ndarray], motion: Motion, body: EhmModel)
     """
     source = iter(frames)
     width, height = motion.size
-    faces, K = body.faces.numpy(), torch.as_tensor(motion.K)
+    K = torch.as_tensor(motion.K)
     for view in views(motion, body):
-        fragments = rasterize(view.verts_cam, body.faces, K, (height, width))
-        normals = vertex_normals(view.verts_cam, body.faces).numpy()
+        seen = rasterize(view.verts_cam, body.faces, K, (height, width))
+        normals = interpolate(seen, body.faces, vertex_normals(view.verts_cam, body.faces)).numpy()
+        masks = (seen.face_id >= 0).numpy()
         for i, t in enumerate(range(view.frames.start, view.frames.stop)):
             image = next(source).copy()
             if motion.person_valid[t]:
-                _blend(image, fragments, i, faces, normals[i])
+                _blend(image, masks[i], normals[i])
             _dots(image, motion.keypoints2d[t], motion.confidence[t])
             yield image
 
 
-def _blend(image: np.ndarray, fragments: Fragments, frame: int, faces: np.ndarray, normals: np.ndarray) -> None:
-    """Lay the shaded mesh of a frame over a picture, in place."""
-    mask, normal = interpolate(fragments, frame, faces, normals)
-    shaded = lambert(normal)[:, None] * np.asarray(MESH_COLOR, np.float32)
+def _blend(image: np.ndarray, mask: np.ndarray, normals: np.ndarray) -> None:
+    """Lay the shaded mesh over a picture, in place: where it is (H, W) and its normals (H, W, 3)."""
+    shaded = lambert(normals[mask])[:, None] * np.asarray(MESH_COLOR, np.float32)
     image[mask] = np.rint((1 - OPACITY) * image[mask] + OPACITY * shaded).astype(np.uint8)
 
 
