@@ -126,6 +126,7 @@ def fit_texture(sight: Sight, body: EhmModel) -> np.ndarray:
         color, weight = sight.observe(seen_corners, bary, hand, head)
         colors += weight * (color - colors)
         known += weight * (1 - known)
+    colors /= known.clip(1e-6)  # they began black, which half-seen texels must not keep
     colors = continue_colors(colors, known[:, 0], texel_places(body, corners, bary, face), sight.image.mean((0, 1)))
     texture = np.zeros((SIDE, SIDE, 3), np.float32)
     texture[covered] = colors

@@ -6,6 +6,7 @@ import torch
 
 from emosh_core.body.pose import pose_from_motion
 from emosh_core.geometry.camera import to_camera
+from emosh_core.render.continuation import INSIDE
 from emosh_core.render.texture import SIDE, fit_texture, mirrored_verts, see, texture_pixels
 
 
@@ -57,3 +58,11 @@ def test_half_that_the_picture_hides_is_mirrored(front, body):
 def test_mirror_swaps_left_and_right(body):
     mirror, verts = mirrored_verts(body), body.template.numpy()
     assert np.linalg.norm(verts[mirror] * [-1, 1, 1] - verts, axis=1).max() < 0.006
+
+
+def test_person_of_one_colour_is_of_that_colour_everywhere(front, body):
+    motion, image, verts = front
+    texture = fit_texture(see(np.full_like(image, 200), None, verts, body, motion.K), body)
+    outside = ~np.isin(body.face_part.numpy(), [body.part_names.index(name) for name in INSIDE])
+    found = texel_of(body, texture, np.setdiff1d(body.faces[outside], body.faces[~outside]))
+    assert (np.abs(found - 200) < 2).all(1).mean() > 0.995  # the rims of the patches are next to the mouth's
