@@ -77,3 +77,10 @@ def test_mouth_darkens_inwards_and_nothing_seen_is_the_fallback(texels):
     front, back = (made[cavity & (z > np.quantile(z[cavity], 0.95))], made[cavity & (z < np.quantile(z[cavity], 0.3))])
     assert front.mean() > 3 * back.mean() and front.max() <= max(INSIDE["mouth_cavity"])
     assert (continue_colors(colors, 0 * known, texels, np.array([1, 2, 3])) == [1, 2, 3]).all()
+
+
+def test_ears_are_as_large_as_ears(texels):
+    place = texels.place[texels.groups["ears"]]
+    for side in (-1, 1):
+        width, height, depth = np.ptp(place[place[:, 0] * side > 0], axis=0)
+        assert 0.05 < height < 0.07 and 0.02 < depth < 0.045 and 0.01 < width < 0.03
