@@ -28,7 +28,7 @@ from emosh_core.workspace.workspace import Workspace
 SECTION = {"track": "track", "retarget": "retarget", "render-cond": "render", "animate": "animate"}
 """Stage and its section of the settings."""
 
-PREVIEW_VERSION = "2"
+PREVIEW_VERSION = "3"
 """Counts the changes of the preview generator's pictures: clips of another version are stale."""
 
 ORBIT = (

@@ -11,7 +11,7 @@ from emosh_core.body.joints import HEAD, JAW
 
 COLUMNS = 16
 """Cells along an arch."""
-HALF_WIDTH, SAGITTA = 0.023, 0.018
+HALF_WIDTH, SAGITTA = 0.026, 0.023
 """Half the width of an arch and how far its ends lie behind its middle [m], for a mouth of the mean width."""
 MEAN_MOUTH = 0.047
 """Width of the mean model's mouth [m]."""
@@ -21,7 +21,7 @@ SPAN = {"upper": (0.010, -0.0035), "lower": (-0.0025, -0.013)}
 """Top and bottom of each arch above the line where the lips meet [m]."""
 PATCH = (128, 48)
 """Width and height of the picture of both arches [px]: the upper one on the left, the lower one on the right."""
-IVORY, GUM = np.array([0.84, 0.80, 0.72]), np.array([0.50, 0.22, 0.22])
+IVORY, GUM = np.array([0.91, 0.87, 0.80]), np.array([0.56, 0.28, 0.27])
 LIGHT = {"upper": 1.0, "lower": 0.8}
 """The lower lip shades the lower teeth."""
 TEETH = 10
@@ -78,9 +78,9 @@ def paint_teeth() -> np.ndarray:
     width, height = PATCH[0] // 2, PATCH[1]
     u, v = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
     gap = np.abs((u * TEETH) % 1 - 0.5) * 2
-    tooth = IVORY * (1 - 0.3 * gap[..., None] ** 10)
+    tooth = IVORY * (1 - 0.2 * gap[..., None] ** 10)
     gum_line = 0.28 + 0.08 * gap**2
-    side = 1 - 0.65 * np.abs(2 * u - 1)[..., None] ** 2
+    side = 1 - 0.6 * np.abs(2 * u - 1)[..., None] ** 3
     upper = np.where((v < gum_line)[..., None], GUM, tooth) * side
     return np.concatenate([LIGHT["upper"] * upper, LIGHT["lower"] * upper[::-1]], 1).astype(np.float32)
 

@@ -1,6 +1,7 @@
 """A texture for the body from one picture of it: seen texels, mirrored ones, guessed ones."""
 
 import functools
+import itertools
 from dataclasses import dataclass
 
 import cv2
@@ -24,7 +25,7 @@ FACING, FACING_HEAD = (0.15, 0.6), (0.08, 0.3)
 The head is fitted better than the rest, and what it hides is harder to guess.
 """
 DEPTH_TOLERANCE = 0.012
-"""How far behind the nearest surface around its pixel a texel may lie and count as seen [m]."""
+"""How far behind the nearest surface around its pixel [m] a texel surely is seen; at twice that it is not."""
 BY_HANDS = 0.02
 """Share of the picture's height around a hand in which pixels of the hand's colour are not taken for clothes."""
 RIM = 0.004
@@ -65,9 +66,21 @@ class Sight:
         column, row = np.floor(pixels.clip(-1, 1e6)).astype(int).T
         seen = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (points[:, 2] > 0)
         column, row = column.clip(0, width - 1), row.clip(0, height - 1)
-        seen &= points[:, 2] <= self.depth[row, column] + DEPTH_TOLERANCE
+        weight *= self._unhidden(points[:, 2], row, column)
         seen &= hand | ~self.hands[row, column]
         return sample(self.image, pixels), (weight * seen * self.inner[row, column])[:, None].astype(np.float32)
+
+    def _unhidden(self, depth: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+        """Return which share (N,) of the pixels around theirs shows nothing in front of points at a depth (N,) [m].
+
+        Percentage-closer filtering (Reeves et al. 1987): what the chin hides of the neck ends softly.
+        """
+        reach, (height, width) = _rim(len(self.depth)), self.depth.shape
+        shares = []
+        for up, right in itertools.product((-reach, 0, reach), repeat=2):
+            nearest = self.depth[(row + up).clip(0, height - 1), (column + right).clip(0, width - 1)]
+            shares.append((2 - (depth - nearest).clip(0) / DEPTH_TOLERANCE).clip(0, 1))
+        return np.mean(shares, axis=0)
 
 
 def see(image: np.ndarray, mask: np.ndarray | None, verts_cam: torch.Tensor, body: EhmModel, K: np.ndarray) -> Sight:
@@ -87,7 +100,7 @@ def see(image: np.ndarray, mask: np.ndarray | None, verts_cam: torch.Tensor, bod
     inner = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
     return Sight(
         image=image.astype(np.float32),
-        inner=((inner - 1) / max(3.0, RIM * image.shape[0])).clip(0, 1),
+        inner=((inner - 1) / _rim(len(image))).clip(0, 1),
         hands=_hand_pixels(image, (face_id >= 0) & on_hand(body)[face_id], person),
         depth=cv2.erode(fragments.depth[0].numpy(), np.ones((5, 5), np.uint8)),
         verts=verts_cam.numpy(),
@@ -105,6 +118,11 @@ def _hand_pixels(image: np.ndarray, hands: np.ndarray, person: np.ndarray) -> np
     near = cv2.dilate(hands.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))) > 0
     alike = np.linalg.norm(image.astype(np.float32) - np.median(image[sure], axis=0), axis=2) < 2 * OTHER
     return hands | (near & (cv2.dilate(alike.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0))
+
+
+def _rim(height: int) -> int:
+    """Return how far [px] the fit may miss in a picture of a height."""
+    return max(3, round(RIM * height))
 
 
 def on_hand(body: EhmModel) -> np.ndarray:
@@ -126,6 +144,7 @@ def fit_texture(sight: Sight, body: EhmModel) -> np.ndarray:
         color, weight = sight.observe(seen_corners, bary, hand, head)
         colors += weight * (color - colors)
         known += weight * (1 - known)
+    colors /= known.clip(1e-6)  # they began black, which half-seen texels must not keep
     colors = continue_colors(colors, known[:, 0], texel_places(body, corners, bary, face), sight.image.mean((0, 1)))
     texture = np.zeros((SIDE, SIDE, 3), np.float32)
     texture[covered] = colors

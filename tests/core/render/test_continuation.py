@@ -77,3 +77,34 @@ def test_mouth_darkens_inwards_and_nothing_seen_is_the_fallback(texels):
     front, back = (made[cavity & (z > np.quantile(z[cavity], 0.95))], made[cavity & (z < np.quantile(z[cavity], 0.3))])
     assert front.mean() > 3 * back.mean() and front.max() <= max(INSIDE["mouth_cavity"])
     assert (continue_colors(colors, 0 * known, texels, np.array([1, 2, 3])) == [1, 2, 3]).all()
+
+
+def test_ears_are_as_large_as_ears(texels):
+    place = texels.place[texels.groups["ears"]]
+    for side in (-1, 1):
+        width, height, depth = np.ptp(place[place[:, 0] * side > 0], axis=0)
+        assert 0.05 < height < 0.07 and 0.02 < depth < 0.045 and 0.01 < width < 0.03
+
+
+def test_back_of_an_arm_lies_between_the_colours_of_its_two_sides(texels):
+    x, y, z = texels.place.T
+    arm = texels.groups["arms"] & (x > 0.38) & (x < 0.5)
+    colors, known = np.full((len(x), 3), 100, np.float32), np.zeros(len(x), np.float32)
+    colors[y > np.median(y[arm])] = 200
+    known[arm & (z > np.quantile(z[arm], 0.5))] = 1
+    made = continue_colors(colors * known[:, None], known, texels, np.zeros(3))[:, 0]
+    height = (y[arm] - y[arm].min()) / np.ptp(y[arm])
+    back = z[arm] < np.quantile(z[arm], 0.2)
+    middle = made[arm][back & (np.abs(height - 0.5) < 0.2)]
+    assert len(middle) and np.mean((middle > 115) & (middle < 185)) > 0.9
+
+
+def test_throat_that_the_chin_hides_is_skin_and_not_collar(texels):
+    colors, known = paint(texels, 0.35)
+    neck, (across, height, depth) = texels.groups["neck"], np.abs(texels.place).T
+    front = neck & (across < 0.02) & (depth > np.median(depth[neck]))
+    collar, hidden = np.quantile(height[front], [0.3, 0.6])
+    colors[neck & ((height < collar) | (across > 0.03))] = SHIRT
+    known[neck & (height < hidden)] = 1
+    made = continue_colors(colors * known[:, None], known, texels, np.zeros(3))
+    assert share_of(made, front & (known == 0), SKIN) > 0.8  # the rest blends with the collar

@@ -97,4 +97,4 @@ def test_teeth_are_bright_in_the_middle_and_dark_at_the_cheeks():
     picture = paint_teeth()
     assert picture.shape == (TEETH_PATCH[1], TEETH_PATCH[0], 3) and picture.max() <= 1
     row = picture[TEETH_PATCH[1] * 3 // 4, : TEETH_PATCH[0] // 2].mean(-1)
-    assert row[28:36].max() > 0.7 > 0.4 > row[[0, -1]].max()
+    assert row[28:36].max() > 0.8 > 0.4 > row[[0, -1]].max()

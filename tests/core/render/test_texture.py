@@ -1,11 +1,14 @@
 """The texture holds what the picture shows and something sensible elsewhere."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from emosh_core.body.pose import pose_from_motion
 from emosh_core.geometry.camera import to_camera
+from emosh_core.render.continuation import INSIDE
 from emosh_core.render.texture import SIDE, fit_texture, mirrored_verts, see, texture_pixels
 
 
@@ -57,3 +60,23 @@ def test_half_that_the_picture_hides_is_mirrored(front, body):
 def test_mirror_swaps_left_and_right(body):
     mirror, verts = mirrored_verts(body), body.template.numpy()
     assert np.linalg.norm(verts[mirror] * [-1, 1, 1] - verts, axis=1).max() < 0.006
+
+
+def test_person_of_one_colour_is_of_that_colour_everywhere(front, body):
+    motion, image, verts = front
+    texture = fit_texture(see(np.full_like(image, 200), None, verts, body, motion.K), body)
+    outside = ~np.isin(body.face_part.numpy(), [body.part_names.index(name) for name in INSIDE])
+    found = texel_of(body, texture, np.setdiff1d(body.faces[outside], body.faces[~outside]))
+    assert (np.abs(found - 200) < 2).all(1).mean() > 0.995  # the rims of the patches are next to the mouth's
+
+
+def test_shadow_of_what_hides_a_surface_ends_softly(front, body):
+    motion, image, verts = front
+    depth = np.full((40, 40), 1.3, np.float32)
+    depth[:, :20] = 1.0  # a near half hides the far one
+    sight = replace(see(image, None, verts, body, motion.K), depth=depth)
+    column, row = np.arange(40), np.full(40, 20)
+    share = sight._unhidden(np.full(40, 1.3), row, column)
+    assert (share[:16] == 0).all() and (share[24:] == 1).all() and (np.diff(share) >= 0).all()
+    assert ((share > 0.2) & (share < 0.8)).sum() >= 3
+    assert (sight._unhidden(np.full(40, 1.0), row, column) == 1).all()
