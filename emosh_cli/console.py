@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from emosh_cli import interrupt
+
 
 class Console:
     """Progress and notes; both are gone with `quiet`, bars become one line where stderr is no terminal."""
@@ -29,7 +31,7 @@ class Console:
         """Show a bar; yields a function that takes (done, total)."""
         if self.quiet or not sys.stderr.isatty():
             self.note(f"{title} …")  # a log shows at least which stage is running
-            yield lambda done, total: None
+            yield lambda done, total: interrupt.check()
             return
         from rich.console import Console as RichConsole
         from rich.progress import Progress, TimeRemainingColumn
@@ -41,7 +43,12 @@ class Console:
             transient=True,
         ) as bars:
             bar = bars.add_task(title, total=None)
-            yield lambda done, total: bars.update(bar, completed=done, total=total)
+
+            def show(done: int, total: int) -> None:
+                interrupt.check()
+                bars.update(bar, completed=done, total=total)
+
+            yield show
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import typer
 from typer.core import TyperGroup
 
-from emosh_cli import animate, doctor, export, init, inspect, render_cond, retarget, status, track, train
+from emosh_cli import animate, doctor, export, init, inspect, interrupt, render_cond, retarget, status, track, train
 from emosh_cli import eval as evaluation
 from emosh_core.errors import ArtifactError, DeviceError, EmoshError
 
@@ -95,4 +95,5 @@ def root(
 
 def main() -> None:
     """Run the command line."""
+    interrupt.install()
     app()

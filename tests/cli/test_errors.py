@@ -6,10 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
 
+from emosh_cli import interrupt
+from emosh_cli.console import Console
 from emosh_core.video_io import VideoWriter
 from emosh_core.workspace.workspace import template_folder
 
@@ -129,6 +132,20 @@ def test_help_teaches_with_an_example(emosh, command):
 
 
 @pytest.mark.e2e
+def test_a_swallowed_interrupt_comes_back_with_the_next_progress():
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        interrupt.install()
+        with pytest.raises(KeyboardInterrupt), Console(quiet=True).progress("x") as progress:
+            with suppress(KeyboardInterrupt):  # as some libraries do while they are imported
+                signal.raise_signal(signal.SIGINT)
+            progress(1, 2)
+        interrupt.install()
+        interrupt.check()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_interrupted_run_can_be_resumed(tmp_path):
     with VideoWriter(tmp_path / "noise.mp4", 30, (192, 192)) as writer:
         rng = np.random.default_rng(0)
