@@ -107,7 +107,7 @@ def on_cuda(body) -> dict:
     }  # fmt: skip
 
 
-def drawing(body, verts, size: int, *, impl="auto", edges=None, frames=8, repeats=40) -> dict[str, float]:
+def drawing(body, verts, size: int, *, impl="auto", edges=None, frames=8, repeats=150) -> dict[str, float]:
     """Return the least and the median time per frame [ms]."""
     verts = verts.repeat(frames, 1, 1)
     k = torch.as_tensor(default_intrinsics(size, size), device=verts.device)
