@@ -161,7 +161,7 @@ def crossings(
         size: height and width [px].
     """
     pair, edge, beyond, offset = found
-    height, width = size
+    width = size[1]
     pixel, down = pair // 2, pair % 2 == 1
     if torch.is_grad_enabled() and (verts_cam.requires_grad or K.requires_grad):
         offset = _offset(verts_cam, K, edges[edge, :2].long(), pixel, down, size)
@@ -172,7 +172,9 @@ def crossings(
     over = spill > 0
     to, source = torch.where(over, outer, inner), torch.where(over, inner, outer)
     share = spill.abs().to(verts_cam.dtype)
-    total = share.new_zeros(len(verts_cam) * height * width).index_add(0, to, share)[to]
+    # Sums over the few pixels that take something: a whole picture of sums costs more than all the rest.
+    taker, place = torch.unique(to, return_inverse=True)
+    total = share.new_zeros(len(taker)).index_add(0, place, share)[place]
     return Crossings(to=to, source=source, share=share / total.clamp(min=1))
 
 
