@@ -169,16 +169,27 @@ class ShapedBody:
             transl: (T, 3) [m], added to the rest pelvis.
         """
         model = self.model
-        rest_rot = model.rest_rot
-        parents = list(PARENTS[1:])
+        turned, joints = self.place_joints(rotmats, transl)
+        moved = _displace(model.expression_dirs, expression) * self.expression_gain
+        rest = self.rest_verts.expand(len(rotmats), -1, -1).index_add(-2, model.expression_verts, moved)
+        verts = skin(rest, model.binding, self.away_from_rest(turned, joints))
+        return PosedBody(model=model, verts=verts, joints=joints, rotmats=turned)
+
+    def place_joints(self, rotmats: Tensor, transl: Tensor) -> tuple[Tensor, Tensor]:
+        """Chain joint rotations (T, 55, 3, 3) relative to the parents, from a pelvis moved by transl (T, 3) [m].
+
+        Returns:
+            Rotations away from the zero pose in world axes (T, 55, 3, 3) and joints (T, 55, 3) [m].
+        """
+        rest_rot, parents = self.model.rest_rot, list(PARENTS[1:])
         bones = self.rest_joints[..., 1:, :] - self.rest_joints[..., parents, :]
         bones = (rest_rot[parents] @ bones[..., None])[..., 0]
         bones = torch.cat([torch.zeros_like(bones[..., :1, :]), bones], -2)
-        turned, joints = forward_kinematics(rotmats, bones, self.rest_joints[..., 0, :] + transl)
-        moved = _displace(model.expression_dirs, expression) * self.expression_gain
-        rest = self.rest_verts.expand(len(rotmats), -1, -1).index_add(-2, model.expression_verts, moved)
-        verts = skin(rest, model.binding, away_from_rest(turned @ rest_rot, self.rest_joints, joints))
-        return PosedBody(model=model, verts=verts, joints=joints, rotmats=turned)
+        return forward_kinematics(rotmats, bones, self.rest_joints[..., 0, :] + transl)
+
+    def away_from_rest(self, turned: Tensor, joints: Tensor) -> Tensor:
+        """Return the maps (T, 55, 3, 4) for `emosh_kernels.skin` from what `place_joints` returned."""
+        return away_from_rest(turned @ self.model.rest_rot, self.rest_joints, joints)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
