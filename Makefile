@@ -6,7 +6,7 @@ DRIVING := $(DEMO)/inputs/driving
 REFERENCE := $(DEMO)/inputs/reference
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-head test check lint fmt bench-raster bench-retarget bench-preview bench-demo gpu clean
+.PHONY: help setup demo demo-head test check lint fmt bench-raster bench-retarget bench-preview bench-synth bench-demo gpu clean
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -61,6 +61,9 @@ bench-retarget: $(STAMP) ## Measure contacts and steps after retargeting (its te
 
 bench-preview: demo ## Time the preview generator (its tests first)
 	$(BIN)/python tests/benchmarks/bench_preview.py $(DEMO)
+
+bench-synth: $(STAMP) ## Time synthetic people and let a detector look at them (their tests first)
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python tests/benchmarks/bench_synth.py $(if $(ASSETS),--assets $(ASSETS))
 
 bench-demo: demo demo-head ## Write the figures of both demos to benchmarks/results/demo.json
 	$(BIN)/python tests/benchmarks/bench_demo.py $(DEMO) $(DEMO)_head

@@ -12,7 +12,20 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import typer
 from typer.core import TyperGroup
 
-from emosh_cli import animate, doctor, export, init, inspect, interrupt, render_cond, retarget, status, track, train
+from emosh_cli import (
+    animate,
+    doctor,
+    export,
+    init,
+    inspect,
+    interrupt,
+    render_cond,
+    retarget,
+    status,
+    synth,
+    track,
+    train,
+)
 from emosh_cli import eval as evaluation
 from emosh_core.errors import ArtifactError, DeviceError, EmoshError
 
@@ -59,6 +72,7 @@ for name, command in {
     "train": train.train,
     "eval": evaluation.evaluate,
     "export": export.export,
+    "synth": synth.synth,
     "init": init.init,
     "status": status.status,
     "inspect": inspect.inspect,

@@ -147,3 +147,25 @@ class Clip:
     video_sha256: str
     generator: str
     fps: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """What a synthetic clip's motion does not say and only its maker knows."""
+
+    KIND: ClassVar[str] = "truth"
+    SCHEMA: ClassVar[int] = 1
+
+    joint_visible: np.ndarray = array("frame", "joint", dtype="bool")
+    """Inside the picture and not behind anything; a joint inside the body counts by the surface over it."""
+    keypoint_visible: np.ndarray = array("frame", "keypoint", dtype="bool")
+    contacts: np.ndarray = array("frame", "contact", dtype="bool")
+    """Which of CONTACTS touch."""
+    blink: np.ndarray = array("frame", "eye")
+    """How far each eye (left, right) is closed, 0..1."""
+    mouth_open: np.ndarray = array("frame")
+    """Distance of the lips' inner middles over the width of the mouth."""
+    mask: np.ndarray = array("frame", "y", "x", dtype="bool")
+    """Pixels that the person covers, clothes and hair included."""
+    time: np.ndarray = array("frame", unit="s", dtype="float64")
+    fps: float

@@ -64,9 +64,9 @@ def durable_directory(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def sweep(folder: Path) -> None:
-    """Remove what killed runs left half-written in a folder."""
-    for entry in folder.glob(f"{_TEMPORARY}*"):
+def sweep(folder: Path, name: str = "") -> None:
+    """Remove what killed runs left half-written in a folder, of one final name or of all."""
+    for entry in folder.glob(f"{_TEMPORARY}{name}-*" if name else f"{_TEMPORARY}*"):
         if entry.is_dir():
             shutil.rmtree(entry)
         else:

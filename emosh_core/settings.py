@@ -6,7 +6,7 @@ fresh must answer at once: planning and fingerprints need the settings only.
 
 import re
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args, get_origin, get_type_hints
 
 from emosh_core.errors import ConfigError
 from emosh_core.geometry.keyframes import CameraMoves, parse_camera
@@ -203,6 +203,47 @@ class EvalConfig:
             raise ConfigError("eval.size must be at least 16", found=str(self.size), fix="size = 512")
 
 
+@dataclass(frozen=True, kw_only=True)
+class SynthConfig:
+    """Settings of `emosh synth`."""
+
+    frames: int = 77
+    """Frames of a clip."""
+    fps: float = 25.0
+    """Frames per second."""
+    resolution: int = 512
+    """Shorter side of the picture [px], a multiple of 16."""
+    aspect: Literal["mixed", "1:1", "16:9", "9:16"] = "mixed"
+    """Width to height; mixed draws one for each clip."""
+    framing: Literal["mixed", "full", "three-quarter", "half", "bust"] = "mixed"
+    """How much of the person is in the picture."""
+    camera: Literal["mixed", "still", "pan", "zoom", "handheld"] = "mixed"
+    """How the camera moves."""
+    motion: str = "mixed"
+    """Kind of motion (`emosh synth --help` lists them), or a BVH or mocap text file, or a folder of such files."""
+    background: str = "mixed"
+    """`plain`, `gradient`, `room`, `outdoor`, or a picture or a folder of pictures to stand in front of."""
+    noise: float = 0.5
+    """Sensor noise, soft focus and colour cast: 0 is none, 1 is a cheap camera in the dark."""
+    shutter: float = 0.0
+    """Share of the time between two frames that the shutter is open: 0.5 is a film camera's motion blur, 0 is none."""
+    crf: int = 18
+    """H.264 quality of the video: 0 keeps everything, 18 looks the same, 32 is a bad stream."""
+
+    def __post_init__(self):
+        ranges = {"frames": (1, 10_000), "fps": (1, 240), "noise": (0, 1), "shutter": (0, 1), "crf": (0, 51)}
+        for key, (low, high) in ranges.items():
+            if not low <= getattr(self, key) <= high:
+                raise ConfigError(f"synth.{key} is out of range", found=str(getattr(self, key)), fix=f"{low} to {high}")
+        if not 64 <= self.resolution <= 4096 or self.resolution % 16:
+            fix = "a multiple of 16 from 64 to 4096, for example 256 or 512"
+            raise ConfigError("synth.resolution is not a size", found=str(self.resolution), fix=fix)
+        for key, type_ in get_type_hints(SynthConfig).items():
+            if get_origin(type_) is Literal and getattr(self, key) not in get_args(type_):
+                fix = ", ".join(get_args(type_))
+                raise ConfigError(f"synth.{key} is unknown", found=str(getattr(self, key)), fix=fix)
+
+
 SECTIONS = {
     "track": TrackConfig,
     "retarget": RetargetConfig,
@@ -210,5 +251,6 @@ SECTIONS = {
     "animate": AnimateConfig,
     "train": TrainConfig,
     "eval": EvalConfig,
+    "synth": SynthConfig,
 }
 """Name of each section of the settings file and its dataclass, in the order of the line."""

@@ -10,3 +10,4 @@ OUT=${OUT:-benchmarks/results}
 "$PYTHON" -m pytest -q -m gpu tests/kernels --confcutdir tests/kernels
 "$PYTHON" tests/benchmarks/bench_raster.py --device cuda --untested --out "$OUT/raster_cuda.json"
 "$PYTHON" tests/benchmarks/bench_skin.py --device cuda | tee "$OUT/skin_cuda.json"
+"$PYTHON" tests/benchmarks/bench_synth.py --device cuda --untested --out "$OUT/synth_cuda.json"

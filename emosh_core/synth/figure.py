@@ -63,18 +63,21 @@ class Figure:
     """The first is opaque (alpha 1) and holds all that is solid; the others blend: brows, lashes, and two to four of
     hair, whose cards were dealt out so that cards of one part hardly cover each other."""
 
-    def pose(self, pose: Pose) -> tuple[Tensor, PosedBody]:
+    def pose(self, pose: Pose) -> tuple[Tensor, Tensor, PosedBody]:
         """Pose everything.
 
         Returns:
-            All vertices (T, V, 3) in world axes [m], and the body alone, whose `verts` are the first of them.
+            All vertices (T, V, 3) in world axes [m]; the maps (T, 55, 3, 4) that moved them; and the body alone, whose
+            `verts` are the first of them.
         """
         turned, joints = self.shaped.place_joints(pose.rotmats(), pose.transl)
         moved = (pose.expression @ self.expression_dirs.flatten(0, 1).T).unflatten(-1, (-1, 3))
         rest = self.rest_verts.expand(len(joints), -1, -1).index_add(-2, self.expression_verts, moved)
-        verts = skin(rest, self.binding, self.shaped.away_from_rest(turned, joints))
+        transforms = self.shaped.away_from_rest(turned, joints)
+        verts = skin(rest, self.binding, transforms)
         model = self.shaped.model
-        return verts, PosedBody(model=model, verts=verts[:, : len(model.template)], joints=joints, rotmats=turned)
+        body = PosedBody(model=model, verts=verts[:, : len(model.template)], joints=joints, rotmats=turned)
+        return verts, transforms, body
 
 
 class Wardrobe(Protocol):

@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from emosh_core.artifacts import CONTACTS, Clip, Cond, Motion, Shape, Target
+from emosh_core.artifacts import CONTACTS, Clip, Cond, Motion, Shape, Target, Truth
 from emosh_core.errors import ArtifactError
 
 T = TypeVar("T")
 
-KINDS = {cls.KIND: cls for cls in (Motion, Shape, Target, Cond, Clip)}
+KINDS = {cls.KIND: cls for cls in (Motion, Shape, Target, Cond, Clip, Truth)}
 
 CHUNK_BYTES = 4 << 20
 """Arrays are cut along their first axis into chunks of about this size (before compression)."""

@@ -19,6 +19,7 @@ from pathlib import Path
 import numba
 import numpy as np
 import torch
+from machine import device_name
 
 from emosh_core.artifacts import Motion, Target
 from emosh_core.body.assets import load_body
@@ -56,7 +57,7 @@ def main() -> None:
         "clip": motion_step.name,
         "speed_512": speed(target, still),
         "self_driven": closeness(motion, still, frames),
-        "device": f"{_cpu_name()}, {os.cpu_count()} cores",
+        "device": device_name(),
         "load_average": os.getloadavg()[0],
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numba": numba.__version__},
         "date": datetime.date.today().isoformat(),
@@ -110,11 +111,6 @@ def closeness(motion: Motion, still: Reference, frames: list[np.ndarray]) -> dic
         "frames": len(pairs), "psnr": float(np.mean([psnr(*pair) for pair in pairs])),
         "ssim": float(np.mean([ssim(*pair) for pair in pairs])),
     }  # fmt: skip
-
-
-def _cpu_name() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":

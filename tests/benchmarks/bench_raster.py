@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from emosh_kernels.rasterize import rasterize
+from machine import device_name
 
 from emosh_core.artifacts import KEYPOINTS, Motion, Shape
 from emosh_core.body.assets import load_body
@@ -206,14 +207,6 @@ def standing(body, distance: float, height: float) -> torch.Tensor:
     turned = verts.new_tensor([1, -1, -1])
     middle = (verts.amax(0) + verts.amin(0)) / 2
     return ((verts - middle - verts.new_tensor([0, height, 0])) * turned)[None] + verts.new_tensor([0, 0, distance])
-
-
-def device_name(device: str) -> str:
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_name()
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-    return f"{name}, {os.cpu_count()} cores"
 
 
 def versions(*packages: str) -> dict[str, str]:
