@@ -63,7 +63,7 @@ class Fringe:
         return to_camera((rotmats @ self.points[:, :, None])[..., 0] + shifts, view.w2c)
 
     def values(self, points: Tensor) -> Tensor:
-        """Return place in the texture, gain and opacity (T, N, 4) when the sheet lies at `points` (T, N, 3).
+        """Return what `emosh_kernels.composite.Layer` wants (T, N, 7) when the sheet lies at `points` (T, N, 3).
 
         A point fades by the most stretched face around it, so that no edge of a tear is ever seen.
         """
@@ -75,7 +75,8 @@ class Fringe:
         for corner in self.faces.T:
             opacity.scatter_reduce_(1, corner.expand(len(points), -1), keep, "amin")
         placed = self.pixels.expand(len(points), -1, -1)
-        return torch.cat([placed, torch.ones_like(opacity)[..., None], opacity[..., None]], -1)
+        gains = opacity.new_ones(*opacity.shape, 3)
+        return torch.cat([placed, gains, opacity[..., None], torch.zeros_like(opacity)[..., None]], -1)
 
 
 def cut_fringe(

@@ -26,7 +26,7 @@ class Figure:
     verts: Tensor
     """(T, V + teeth, 3) in camera axes [m]."""
     values: Tensor
-    """(T, U + teeth, 4) place in the texture [px], gain and opacity."""
+    """(T, U + teeth, 7) as `emosh_kernels.composite.Layer` wants them."""
 
 
 class Skin:
@@ -53,7 +53,8 @@ class Skin:
         self.texture[below:, : tooth_parts.PATCH[0], :3] = torch.as_tensor(paint_teeth())
         teeth_pixels = self.teeth.pixels + torch.tensor([0, below])
         pixels = torch.cat([torch.as_tensor(texture_pixels(body)), teeth_pixels])
-        self.values = torch.cat([pixels, torch.ones(len(pixels), 2)], 1)
+        plain = torch.tensor([1.0, 1, 1, 1, 0]).expand(len(pixels), 5)  # as painted, opaque, no shine
+        self.values = torch.cat([pixels, plain], 1)
 
     def dress(self, view: View, expression: Tensor) -> Figure:
         """Paint the eyes of at most FRAMES_AT_ONCE frames into the texture and place the teeth.

@@ -12,10 +12,12 @@ from emosh_core.geometry.camera import project
 from emosh_core.synth.draw import OVERSAMPLE, Drawn
 from emosh_core.synth.figure import Figure
 
-REACH = {"joint": 0.16, "body": 0.16, "left_hand": 0.04, "right_hand": 0.04, "face": 0.035}
+REACH = {"joint": 0.16, "body": 0.16, "left_hand": 0.025, "right_hand": 0.025, "face": 0.015}
 """How far under the surface that is seen a point may lie [m]: joints lie inside limbs and trunk, below clothes."""
-FACE_IN_BODY = 11
-"""The first of MediaPipe's body landmarks lie on the face."""
+TRUNK, TRUNK_REACH = (0, 3, 6, 9), 0.25
+"""Pelvis and spine lie near the back [m]."""
+FACE_IN_BODY, FACE_REACH_IN_BODY = 11, 0.05
+"""The first of MediaPipe's body landmarks lie on the face, or a little in it [m]."""
 AROUND = tuple((x, y) for y in (-1, 0, 1) for x in (-1, 0, 1))
 """Fine pixels that are looked at: a point on an outline has half of its own pixel beyond it."""
 OF_THE_PART = 0.5
@@ -44,10 +46,12 @@ def points_of(figure: Figure) -> Points:
         near[joint, parent] = near[parent, joint] = 1
     owners = (torch.cat([torch.eye(len(PARENTS)).to(weights), landmarks]) @ near).clamp(max=1)
     reach = [REACH["joint"]] * len(PARENTS)
+    for joint in TRUNK:
+        reach[joint] = TRUNK_REACH
     for part, count in KEYPOINTS.items():
         reach += [REACH[part]] * count
     first = len(PARENTS)
-    reach[first : first + FACE_IN_BODY] = [REACH["face"] * 2] * FACE_IN_BODY
+    reach[first : first + FACE_IN_BODY] = [FACE_REACH_IN_BODY] * FACE_IN_BODY
     return Points(owners, weights.new_tensor(reach), weights[figure.parts[0].faces.long()].mean(1))
 
 

@@ -5,12 +5,14 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from emosh_kernels.composite import Layer, composite
 from emosh_kernels.dispatch import TRITON_RUNS_ON
-from emosh_kernels.rasterize import mesh_edges, rasterize
+from emosh_kernels.rasterize import Fragments, mesh_edges, rasterize
 from emosh_kernels.strokes import Strokes, draw_strokes
 
 NATIVE = torch.cuda.is_available()
@@ -77,6 +79,31 @@ def test_triton_strokes_like_the_reference(hides):
     torch.testing.assert_close(got.cpu(), want, atol=1e-5, rtol=0)
 
 
+@pytest.mark.gpu
+@runs
+@pytest.mark.parametrize("oversample", [1, 2])
+def test_triton_composites_like_the_reference(oversample):
+    generator = torch.Generator().manual_seed(oversample)
+    random = lambda *dims: torch.rand(*dims, generator=generator)  # noqa: E731
+    layers = []
+    for seed in range(3):
+        verts, faces = soup(seed)
+        texture, values = random(5, 6, 4), random(2, 14, 7) * torch.tensor([8.0, 7, 1.5, 1.5, 1.5, 1, 0.5]) - 0.2
+        texture[..., :3] *= texture[..., 3:]
+        seen = rasterize(verts, faces, K, (12, 16), impl="reference")
+        layers.append(Layer(seen, faces, values, texture))
+    layers[2] = replace(layers[2], fragments=layers[1].fragments)  # everywhere as deep as another
+    want = composite(layers, oversample=oversample, impl="reference")
+    moved = [
+        Layer(Fragments(*(getattr(x.fragments, name).to(DEVICE) for name in ("face_id", "depth", "bary"))),
+              x.faces.to(DEVICE), x.values.to(DEVICE), x.texture.to(DEVICE))
+        for x in layers
+    ]  # fmt: skip
+    got = composite(moved, oversample=oversample, impl="triton")
+    torch.testing.assert_close(got.cpu(), want, atol=2e-5, rtol=0)
+    assert (want[..., 3] > 0).any() and (want[..., 3] < 1).any()
+
+
 @needs_triton
 @pytest.mark.skipif(NATIVE or INTERPRETED, reason="it runs natively, or here already")
 def test_in_the_interpreter_without_a_gpu():
@@ -84,15 +111,16 @@ def test_in_the_interpreter_without_a_gpu():
     command = [sys.executable, "-m", "pytest", "-q", str(here), "--confcutdir", str(here.parent), "-k", "test_triton_"]
     result = subprocess.run(command, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout[-3000:]
-    assert re.search(r"\b9 passed", result.stdout) and "skipped" not in result.stdout, result.stdout[-500:]
+    assert re.search(r"\b11 passed", result.stdout) and "skipped" not in result.stdout, result.stdout[-500:]
 
 
 @needs_triton
 @pytest.mark.skipif(INTERPRETED, reason="the interpreter does not compile")
-@pytest.mark.parametrize("name", ["_draw_small", "_draw_large", "_resolve", "strokes"])
+@pytest.mark.parametrize("name", ["_draw_small", "_draw_large", "_resolve", "strokes", "look_up", "layers"])
 def test_compiles_for_cuda(name):
     """The compiler needs no GPU."""
     import triton
+    from emosh_kernels.composite import triton as layers
     from emosh_kernels.rasterize import triton as faces
     from emosh_kernels.strokes import triton as lines
     from triton.backends.compiler import GPUTarget
@@ -101,6 +129,13 @@ def test_compiles_for_cuda(name):
     if name == "strokes":
         kernel, constants = lines._draw, {"HIDES": True, "SIDE": 16, "CHANNELS": 4}
         pointers = {"picture": "*fp32", "table": "*fp64", "color": "*fp32", "drawn": "*i8", "surface": "*fp32"}
+    elif name == "look_up":
+        kernel, constants = layers._look_up, {"SIZE": 128}
+        pointers = {"face_id": "*i32", "bary": "*fp32", "values": "*fp32", "faces": "*i32", "texture": "*fp32",
+                    "color": "*fp32"}  # fmt: skip
+    elif name == "layers":
+        kernel, constants = layers._resolve, {"SIZE": 128, "LAYERS": 4, "FINE": 2}
+        pointers = {"painted": "*fp32", "depth": "*fp32", "out": "*fp32"}
     else:
         kernel, constants = getattr(faces, name), {"BLOCK": 64}
         pointers = {"points": "*fp64", "faces": "*i32", "key": "*i64", "large": "*i8", "items": "*i32",

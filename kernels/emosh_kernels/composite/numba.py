@@ -1,20 +1,20 @@
 """The reference compiled for the CPU: a few rows at a time, so that what lies between the steps stays in the cache."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import torch
 from numba import njit
 from torch import Tensor
 
+from emosh_kernels.threads import for_each
+
 BAND = 16
 """Rows that one thread paints at a time."""
 
 
-def composite(layers: list, background: Tensor, oversample: int) -> Tensor:
-    """Return (T, H, W, 3) for checked inputs."""
-    below = background.contiguous().numpy()
-    out = np.empty_like(below)
+def composite(layers: list, oversample: int) -> Tensor:
+    """Return (T, H, W, 4) for checked inputs."""
+    frames, rows, columns = layers[0].fragments.face_id.shape
+    out = np.empty((frames, rows // oversample, columns // oversample, 4), np.float32)
     tables = [
         (layer.values.contiguous().numpy(), layer.faces.to(torch.int32).contiguous().numpy(),
          layer.texture.contiguous().numpy())
@@ -27,15 +27,13 @@ def composite(layers: list, background: Tensor, oversample: int) -> Tensor:
         t, row = job
         own = slice(row, min(row + BAND, out.shape[1]))
         fine = slice(own.start * oversample, own.stop * oversample)
-        colors = np.empty((len(layers), fine.stop - fine.start, out.shape[2] * oversample, 4), np.float32)
+        colors = np.empty((len(layers), fine.stop - fine.start, columns, 4), np.float32)
         for color, (face_id, bary, _), (values, faces, texture) in zip(colors, fragments, tables, strict=True):
             _look_up(face_id[t, fine], bary[t, fine], values[t], faces, texture, color)
         depth = np.stack([depth[t, fine] for _, _, depth in fragments])
-        _resolve(colors, depth, below[t, own], out[t, own], oversample)
+        _resolve(colors, depth, out[t, own], oversample)
 
-    jobs = [(t, row) for t in range(out.shape[0]) for row in range(0, out.shape[1], BAND)]
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        list(pool.map(paint, jobs))
+    for_each(paint, [(t, row) for t in range(frames) for row in range(0, out.shape[1], BAND)])
     return torch.from_numpy(out)
 
 
@@ -53,8 +51,7 @@ def _look_up(face_id, bary, values, faces, texture, color):
             u, v, w = bary[row, column, 0], bary[row, column, 1], bary[row, column, 2]
             x = u * values[a, 0] + v * values[b, 0] + w * values[c, 0]
             y = u * values[a, 1] + v * values[b, 1] + w * values[c, 1]
-            opacity = u * values[a, 3] + v * values[b, 3] + w * values[c, 3]
-            gain = (u * values[a, 2] + v * values[b, 2] + w * values[c, 2]) * opacity
+            opacity = u * values[a, 5] + v * values[b, 5] + w * values[c, 5]
             x = min(max(x - half, zero), np.float32(right))
             y = min(max(y - half, zero), np.float32(down))
             x0, y0 = int(x), int(y)
@@ -63,15 +60,20 @@ def _look_up(face_id, bary, values, faces, texture, color):
             w11 = across * along
             w01, w10 = across - w11, along - w11
             w00 = np.float32(1) - across - w10
-            for k in range(4):
+            alpha = w00 * texture[y0, x0, 3] + w01 * texture[y0, x1, 3]
+            alpha = (alpha + (w10 * texture[y1, x0, 3] + w11 * texture[y1, x1, 3])) * opacity
+            shine = (u * values[a, 6] + v * values[b, 6] + w * values[c, 6]) * alpha
+            for k in range(3):
+                gain = (u * values[a, 2 + k] + v * values[b, 2 + k] + w * values[c, 2 + k]) * opacity
                 mixed = w00 * texture[y0, x0, k] + w01 * texture[y0, x1, k]
                 mixed += w10 * texture[y1, x0, k] + w11 * texture[y1, x1, k]
-                color[row, column, k] = mixed * (gain if k < 3 else opacity)
+                color[row, column, k] = min(max(mixed * gain + shine, zero), alpha)
+            color[row, column, 3] = alpha
 
 
 @njit(nogil=True, cache=True)
-def _resolve(colors, depth, below, out, oversample):
-    """Lay the layers (L, h·s, w·s, 4) over each other and over what lies below (h, w, 3)."""
+def _resolve(colors, depth, out, oversample):
+    """Lay the layers (L, h·s, w·s, 4) over each other and average (h, w, 4)."""
     share, one = np.float32(1 / oversample**2), np.float32(1)
     for row in range(out.shape[0]):
         for column in range(out.shape[1]):
@@ -89,10 +91,10 @@ def _resolve(colors, depth, below, out, oversample):
                         alpha += left * colors[k, y, x, 3]
                         left *= one - colors[k, y, x, 3]
                         last_depth, last = depth[k, y, x], k
-            clear = one - alpha
-            out[row, column, 0] = red + clear * below[row, column, 0]
-            out[row, column, 1] = green + clear * below[row, column, 1]
-            out[row, column, 2] = blue + clear * below[row, column, 2]
+            out[row, column, 0] = red
+            out[row, column, 1] = green
+            out[row, column, 2] = blue
+            out[row, column, 3] = alpha
 
 
 @njit(nogil=True, cache=True, inline="always")

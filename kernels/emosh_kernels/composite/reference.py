@@ -4,17 +4,17 @@ import torch
 from torch import Tensor
 
 
-def composite(layers: list, background: Tensor, oversample: int) -> Tensor:
-    """Return (T, H, W, 3) for checked inputs."""
+def composite(layers: list, oversample: int) -> Tensor:
+    """Return (T, H, W, 4) for checked inputs."""
     painted = torch.stack([_paint(layer) for layer in layers])
     depth = torch.stack([layer.fragments.depth for layer in layers])
     order = torch.sort(depth, dim=0, stable=True).indices[..., None].expand(painted.shape)
     over = torch.zeros_like(painted[0])
     for layer in painted.gather(0, order):
         over = over + (1 - over[..., 3:]) * layer
-    frames, height, width, _ = background.shape
-    over = over.reshape(frames, height, oversample, width, oversample, 4).mean((2, 4))
-    return over[..., :3] + (1 - over[..., 3:]) * background
+    frames, rows, columns, _ = over.shape
+    fine = (frames, rows // oversample, oversample, columns // oversample, oversample, 4)
+    return over.reshape(fine).mean((2, 4))
 
 
 def _paint(layer) -> Tensor:
@@ -23,9 +23,11 @@ def _paint(layer) -> Tensor:
     corners = layer.faces.long()[face_id.clamp(min=0)]
     frame = torch.arange(len(face_id), device=face_id.device)[:, None, None, None]
     values = (layer.fragments.bary[..., None] * layer.values[frame, corners]).sum(-2)
-    color = _bilinear(layer.texture, values[..., :2]) * values[..., 3:]
-    color = torch.cat([color[..., :3] * values[..., 2:3], color[..., 3:]], -1)
-    return torch.where((face_id >= 0)[..., None], color, 0)
+    place, gain, opacity, shine = values.split([2, 3, 1, 1], -1)
+    color = _bilinear(layer.texture, place) * opacity
+    alpha = color[..., 3:]
+    color = torch.minimum((color[..., :3] * gain + alpha * shine).clamp(min=0), alpha)
+    return torch.where((face_id >= 0)[..., None], torch.cat([color, alpha], -1), 0)
 
 
 def _bilinear(texture: Tensor, points: Tensor) -> Tensor:

@@ -31,8 +31,8 @@ def test_a_skirt_spans_the_spread_legs(skirt):
     sheet = fringe.move(view)
     widths = [float(np.ptp(points[:, 0].numpy())) for points in sheet]
     assert widths[1] > 1.1 * widths[0]
-    assert float(fringe.values(sheet)[1, :, 3].median()) == 1 and float(fringe.values(sheet)[1, :, 3].min()) > 0.2
-    torch.testing.assert_close(fringe.values(sheet)[0, :, 3], torch.ones(len(fringe.points)))
+    assert float(fringe.values(sheet)[1, :, 5].median()) == 1 and float(fringe.values(sheet)[1, :, 5].min()) > 0.2
+    torch.testing.assert_close(fringe.values(sheet)[0, :, 5], torch.ones(len(fringe.points)))
 
 
 def test_what_is_torn_apart_fades_earlier_at_the_arms(skirt):
@@ -40,11 +40,11 @@ def test_what_is_torn_apart_fades_earlier_at_the_arms(skirt):
     sheet = fringe.move(view)[:1]
     stretched = sheet * (FADE_AT_ARMS[1] + FADE[0]) / 2
     used = fringe.faces.unique()
-    assert float(fringe.values(stretched)[:, used, 3].min()) == 1
+    assert float(fringe.values(stretched)[:, used, 5].min()) == 1
     arms = torch.zeros_like(fringe.lbs_weights)
     arms[:, 18] = 1  # the left elbow
-    assert float(replace(fringe, lbs_weights=arms).values(stretched)[:, used, 3].max()) == 0
-    assert float(fringe.values(sheet * FADE[1] * 1.1)[:, used, 3].max()) == 0
+    assert float(replace(fringe, lbs_weights=arms).values(stretched)[:, used, 5].max()) == 0
+    assert float(fringe.values(sheet * FADE[1] * 1.1)[:, used, 5].max()) == 0
 
 
 def test_the_matte_holds_no_background(skirt):
