@@ -28,6 +28,8 @@ class Base:
     """The body's vertices first, in its order, then the helpers; faces, landmarks and joints are the body's."""
     rows: Tensor
     """(19158,) int64: where each vertex of MakeHuman's numbering is in `model`."""
+    body_ids: np.ndarray
+    """(V,) the number in MakeHuman's mesh of each of the body's vertices."""
     fingerprint: str
     """sha256 of the file that the helpers were read from."""
 
@@ -49,7 +51,8 @@ def load_base(body: EhmModel) -> Base:
     model = _extend(body, arrays)
     rows = np.empty(BASE_SIZE, np.int64)
     rows[np.concatenate([arrays["body_ids"], arrays["helper_ids"]])] = np.arange(BASE_SIZE)
-    return Base(model, torch.as_tensor(rows, device=body.template.device), hashlib.sha256(content).hexdigest())
+    return Base(model, torch.as_tensor(rows, device=body.template.device), arrays["body_ids"],
+                hashlib.sha256(content).hexdigest())
 
 
 @functools.lru_cache(maxsize=1)
