@@ -62,7 +62,7 @@ class Motion:
     """How somebody moves, frame by frame, with the camera that saw it and how far to trust it."""
 
     KIND: ClassVar[str] = "motion"
-    SCHEMA: ClassVar[int] = 1
+    SCHEMA: ClassVar[int] = 2  # 1 had one K for all frames
 
     joints: np.ndarray = array("frame", "joint", "xyz", unit="m")
     """Posed joints in world axes, SMPL-X order."""
@@ -76,7 +76,8 @@ class Motion:
     """How far each eyelid (left, right) is closed, 0..1; on the embedded body a copy of the blink units."""
     expression: np.ndarray = array("frame", "expression")
     transl: np.ndarray = array("frame", "xyz", unit="m")
-    K: np.ndarray = array("row", "column", unit="px")
+    K: np.ndarray = array("frame", "row", "column", unit="px")
+    """A zoom changes it from frame to frame."""
     w2c: np.ndarray = array("frame", "row4", "column4")
     keypoints2d: np.ndarray = array("frame", "keypoint", "xy", unit="px")
     """Detections, see KEYPOINTS; where nothing was detected the value is 0 and the confidence 0."""
@@ -101,7 +102,7 @@ class Target(Motion):
     """The driver's motion and camera on the reference's shape: what the generator must show."""
 
     KIND: ClassVar[str] = "target"
-    SCHEMA: ClassVar[int] = 2  # 1 had no `contacts`
+    SCHEMA: ClassVar[int] = 3  # 1 had no `contacts`, 2 one K for all frames
 
     contacts: np.ndarray = array("frame", "contact")
     """How strongly each of CONTACTS was held by correcting a limb: 1 while the driver touches, less just around it."""

@@ -65,7 +65,7 @@ def stick_figure(motion: Motion, t: int) -> np.ndarray:
     for (x, y), confidence in zip(motion.keypoints2d[t], motion.confidence[t]):
         if confidence > 0.3:
             cv2.circle(image, (round(float(x)), round(float(y))), unit, (200, 200, 200), -1, cv2.LINE_AA)
-    points = project(to_camera(motion.joints[t], motion.w2c[t]), motion.K)
+    points = project(to_camera(motion.joints[t], motion.w2c[t]), motion.K[t])
     for joint, parent in enumerate(PARENTS):
         if parent >= 0 and np.isfinite(points[[joint, parent]]).all():
             side = JOINT_NAMES[joint].split("_")[0]

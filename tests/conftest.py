@@ -49,7 +49,7 @@ def make_motion(body, make_shape):
         fields |= {k: np.asarray(v, np.float32) for k, v in pose.items()}
         always = np.ones(frames, bool)
         motion = Motion(
-            **fields, joints=zeros(55, 3), eyelid=zeros(2), K=default_intrinsics(*size),
+            **fields, joints=zeros(55, 3), eyelid=zeros(2), K=np.tile(default_intrinsics(*size), (frames, 1, 1)),
             w2c=np.repeat(CAMERA_AT_ORIGIN[None], frames, 0),
             keypoints2d=zeros(points, 2), confidence=zeros(points) + 1,
             face_valid=always, left_hand_valid=always, right_hand_valid=always, person_valid=always,

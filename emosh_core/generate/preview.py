@@ -74,7 +74,7 @@ class PreviewGenerator:
         self.target = replace(target, w2c=np.asarray(cameras.w2c, np.float32))
         self.K = np.broadcast_to(np.asarray(cameras.K, np.float32), (len(target.time), 3, 3))
         still, motion, mask = reference.image, reference.motion, reference.mask
-        K = np.asarray(motion.K, np.float32)
+        K = np.asarray(motion.K[0], np.float32)
         self.shaped = body.with_shape_of(motion.shape)
         view = next(views(motion, body, shaped=self.shaped))
         silhouette, head = _silhouettes(view, body, K, still.shape[:2])
@@ -142,7 +142,7 @@ class PreviewGenerator:
     def _place(self, motion: Motion, view: View) -> None:
         """Zoom and shift the clean plate so that it surrounds the target's first frame as it did the reference."""
         now = next(views(self.target, self.body, np.array([self.start]), shaped=self.shaped))
-        was = _anchor(view, motion.w2c[0], motion.K, motion.size)
+        was = _anchor(view, motion.w2c[0], motion.K[0], motion.size)
         here = _anchor(now, self.target.w2c[self.start], self.K[self.start], self.size)
         both = was.seen & here.seen
         joints = both if both.any() else np.array([True, False])

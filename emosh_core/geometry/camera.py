@@ -38,10 +38,10 @@ def default_intrinsics(width: int, height: int, focal: float | None = None) -> n
 
 
 def fit_intrinsics(K, size: tuple[int, int], new_size: tuple[int, int]) -> np.ndarray:
-    """Return K (3, 3) [px] for a picture of another size in which the whole old picture is seen, centred.
+    """Return K (*B, 3, 3) [px] for a picture of another size in which the whole old picture is seen, centred.
 
     Args:
-        K: (3, 3) intrinsics of the old picture [px].
+        K: (*B, 3, 3) intrinsics of the old picture [px].
         size: its width and height [px].
         new_size: width and height of the new picture [px].
     """

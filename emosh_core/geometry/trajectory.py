@@ -11,13 +11,12 @@ def move_camera(
     """Return the moved cameras K (T, 3, 3) [px] and w2c (T, 4, 4).
 
     Args:
-        K: (3, 3) of all frames.
+        K: (T, 3, 3).
         w2c: (T, 4, 4).
         pivot: (3,) a point on the vertical about which the camera orbits, world axes [m].
     """
     count = len(w2c)
-    K = np.repeat(np.asarray(K, np.float64)[None], count, 0)
-    w2c = np.asarray(w2c, np.float64)
+    K, w2c = np.array(K, np.float64), np.asarray(w2c, np.float64)
     if moves.zoom:
         K[:, :2, :2] *= np.exp(_curve([(t, np.log(z)) for t, z in moves.zoom], count))[:, None, None]
     if moves.orbit:

@@ -44,7 +44,7 @@ def dress(shaped: ShapedBody, motion: Motion, view: View, mask: np.ndarray) -> S
         mask: (H, W) bool, the person's pixels.
     """
     body = shaped.model
-    vertex, offset = _outline_offsets(view, body, motion.K, mask)
+    vertex, offset = _outline_offsets(view, body, motion.K[0], mask)
     hold = np.where(_stiff(body), 1e3, HOLD)
     laplacian = _laplacian(body.faces.numpy(), len(body.template))
     bend, solved = BEND * (laplacian.T @ laplacian), None

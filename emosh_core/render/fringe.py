@@ -95,14 +95,14 @@ def cut_fringe(
         The sheet, or None if nothing of the person sticks out.
     """
     body = shaped.model
-    fragments = rasterize(view.verts_cam, body.faces, torch.as_tensor(motion.K), image.shape[:2])
+    fragments = rasterize(view.verts_cam, body.faces, torch.as_tensor(motion.K[0]), image.shape[:2])
     face_id, depth = fragments.face_id[0].numpy(), fragments.depth[0].numpy()
-    beside = _beside(face_id, depth, mask, body, float(motion.K[0, 0]))
+    beside = _beside(face_id, depth, mask, body, float(motion.K[0, 0, 0]))
     if not beside.any():
         return None
     nodes, quads, inner = _cells(beside, mask, face_id >= 0)
     lbs_weights, distance = _continue_inwards(nodes, quads, inner, face_id, depth, body)
-    rays = np.pad(nodes, ((0, 0), (0, 1)), constant_values=1) @ np.linalg.inv(motion.K).T
+    rays = np.pad(nodes, ((0, 0), (0, 1)), constant_values=1) @ np.linalg.inv(motion.K[0]).T
     rays = torch.as_tensor((rays * (distance + BEHIND)[:, None])[None], dtype=torch.float32)
     world = to_camera(rays, torch.linalg.inv(view.w2c))[0]
     joints = shaped.with_pose(zero_pose()).joints[0]

@@ -34,7 +34,7 @@ def overlay_frames(frames: Iterable[np.ndarray], motion: Motion, body: EhmModel)
     width, height = motion.size
     K = torch.as_tensor(motion.K)
     for view in views(motion, body):
-        seen = rasterize(view.verts_cam, body.faces, K, (height, width))
+        seen = rasterize(view.verts_cam, body.faces, K[view.frames], (height, width))
         normals = interpolate(seen, body.faces, vertex_normals(view.verts_cam, body.faces)).numpy()
         masks = (seen.face_id >= 0).numpy()
         for i, t in enumerate(range(view.frames.start, view.frames.stop)):

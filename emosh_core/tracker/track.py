@@ -243,7 +243,7 @@ def _to_motion(p: Parameters, seen, valid, observed, times, source: Source, body
         eyelid=p.expression[:, blink].clip(0, 1).numpy(),
         expression=p.expression.clip(0, 1).numpy(),
         transl=p.transl.numpy(),
-        K=observed.K.numpy(),
+        K=np.repeat(observed.K.numpy()[None], len(times), 0),
         w2c=np.repeat(CAMERA_AT_ORIGIN[None], len(times), 0),
         keypoints2d=seen.keypoints2d,
         confidence=seen.confidence,

@@ -31,12 +31,14 @@ def _without_contacts(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _camera_per_frame(fields: dict[str, Any]) -> dict[str, Any]:
-    """Cond 1 had one K (3, 3) for all frames."""
+    """Motion 1, target 2 and cond 1 had one K (3, 3) for all frames."""
     return fields | {"K": np.repeat(fields["K"][None], len(fields["time"]), 0)}
 
 
 MIGRATIONS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
     ("target", 1): _without_contacts,
+    ("motion", 1): _camera_per_frame,
+    ("target", 2): _camera_per_frame,
     ("cond", 1): _camera_per_frame,
 }
 """(kind, schema) to a function that takes the fields of that schema and returns those of the next."""

@@ -166,7 +166,7 @@ def dancing(body) -> Motion:
     )  # fmt: skip
     assert pose["expression"].shape[1] == EXPRESSION_SIZE
     return Motion(
-        **pose, joints=zeros(55, 3), eyelid=zeros(2), K=default_intrinsics(SIZE, SIZE),
+        **pose, joints=zeros(55, 3), eyelid=zeros(2), K=np.tile(default_intrinsics(SIZE, SIZE), (CLIP, 1, 1)),
         w2c=np.repeat(CAMERA_AT_ORIGIN[None], CLIP, 0), keypoints2d=zeros(points, 2), confidence=zeros(points) + 1,
         face_valid=always, left_hand_valid=always, right_hand_valid=always, person_valid=always,
         reprojection_error=zeros(), time=np.arange(CLIP) / 30, shape=shape, fps=30.0, size=(SIZE, SIZE),

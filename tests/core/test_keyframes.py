@@ -15,7 +15,7 @@ PIVOT = np.array([0.1, -0.2, -3.0])
 
 def cameras(text, frames=11):
     w2c = np.repeat(CAMERA_AT_ORIGIN[None], frames, 0)
-    return move_camera(default_intrinsics(200, 100), w2c, parse_camera(text), PIVOT)
+    return move_camera(np.tile(default_intrinsics(200, 100), (len(w2c), 1, 1)), w2c, parse_camera(text), PIVOT)
 
 
 def seen(text, point, frames=11):
@@ -47,7 +47,7 @@ def test_any_text_is_read_or_refused(text):
         moves = parse_camera(text)
     except ConfigError:
         return
-    K, w2c = move_camera(np.eye(3), np.repeat(CAMERA_AT_ORIGIN[None], 5, 0), moves, PIVOT)
+    K, w2c = move_camera(np.tile(np.eye(3), (5, 1, 1)), np.repeat(CAMERA_AT_ORIGIN[None], 5, 0), moves, PIVOT)
     assert np.isfinite(K).all() and np.isfinite(w2c).all()
 
 

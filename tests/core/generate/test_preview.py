@@ -66,7 +66,7 @@ def test_person_outside_the_mesh_comes_along(still, body):
     moved = PreviewGenerator(shifted, hairy, body).generate(np.array([0]), seed=0, state={}).frames[0]
     red = (moved[..., 0] > 0.85) & (moved[..., 1] < 0.2)
     assert 0.5 * 16 * 14 < red.sum() < 1.5 * 16 * 14
-    assert abs(np.nonzero(red)[1].mean() - (middle - 0.3 * reference.motion.K[0, 0] / 2.6)) < 3
+    assert abs(np.nonzero(red)[1].mean() - (middle - 0.3 * reference.motion.K[0, 0, 0] / 2.6)) < 3
 
 
 def test_a_zoom_enlarges_the_person_and_the_background_alike(still, body):
@@ -75,11 +75,11 @@ def test_a_zoom_enlarges_the_person_and_the_background_alike(still, body):
     two = {name: np.repeat(getattr(motion, name), 2, 0) for name in PER_FRAME}
     target = replace(motion, **two)
     zoomed = motion.K * np.float32([[1.5, 1, 1], [1, 1.5, 1], [1, 1, 1]])
-    cameras = Cameras(np.stack([motion.K, zoomed]), target.w2c)
+    cameras = Cameras(np.concatenate([motion.K, zoomed]), target.w2c)
     before, after = PreviewGenerator(target, reference, body, cameras=cameras).generate(
         np.arange(2), seed=0, state={}
     ).frames  # fmt: skip
-    middle = motion.K[:2, 2]
+    middle = motion.K[0, :2, 2]
     warp = np.array([[1.5, 0, -0.5 * middle[0] + 0.25], [0, 1.5, -0.5 * middle[1] + 0.25]])
     expected = cv2.warpAffine(before, warp, motion.size)
     # Outlines are sharper in a real zoom than in an enlarged picture.

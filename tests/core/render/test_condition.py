@@ -151,9 +151,20 @@ def test_camera_zooms_the_whole_picture(motion, body, cond):
     middle = np.float32([80, 100])
     np.testing.assert_allclose(zoomed.keypoints, (cond.keypoints - middle) * 2 + middle, atol=1e-3)
     assert zoomed.mask.mean() > 2 * cond.mask.mean()
-    np.testing.assert_allclose(zoomed.K[:, 0, 0], 2 * motion.K[0, 0])
+    np.testing.assert_allclose(zoomed.K[:, 0, 0], 2 * motion.K[:, 0, 0])
     with pytest.raises(ConfigError, match="skeleton2d"):
         RenderConfig(camera="0:2", layers="skeleton2d")
+
+
+def test_a_zooming_driver_is_followed_frame_by_frame(motion, body):
+    zoom = np.linspace(1, 2, len(motion.transl), dtype=np.float32)[:, None]
+    K = motion.K.copy()
+    K[:, [0, 1], [0, 1]] *= zoom
+    still, zooming = (render_condition(replace(motion, K=k), body, RenderConfig()) for k in (motion.K, K))
+    middle = K[:, None, :2, 2]
+    expected = (still.keypoints - middle) * zoom[:, None] + middle
+    np.testing.assert_allclose(zooming.keypoints, expected, atol=1e-3)
+    assert (zooming.frames[0] == still.frames[0]).all() and zooming.mask[-1].mean() > 2 * still.mask[-1].mean()
 
 
 def test_grid_lies_on_the_floor_behind_the_body(motion, body, cond):

@@ -44,7 +44,7 @@ def angle_between(drawn, brightest: bool):
 def test_pupil_is_at_the_pole_and_the_glint_stays_with_the_light(faces, body):
     motion, view = faces
     image = np.full((240, 240, 3), 150, np.uint8)
-    eyes = fit_eyes(image, view, body, motion.K)
+    eyes = fit_eyes(image, view, body, motion.K[0])
     drawn = eyes.draw(view)
     assert drawn.shape == (6, 2, PATCH, PATCH, 3) and drawn.min() >= 0 and drawn.max() <= 1
     light = np.array(KEY_LIGHT) / np.linalg.norm(KEY_LIGHT)
@@ -60,7 +60,7 @@ def test_pupil_is_at_the_pole_and_the_glint_stays_with_the_light(faces, body):
 
 def test_eyes_turn_with_the_pose_and_the_lid_casts_a_shadow(faces, body):
     motion, view = faces
-    eyes = fit_eyes(np.full((240, 240, 3), 150, np.uint8), view, body, motion.K)
+    eyes = fit_eyes(np.full((240, 240, 3), 150, np.uint8), view, body, motion.K[0])
     turn, _ = _rigid(eyes.rest["L"], view.verts_cam[:, eyes.verts["L"]])
     gaze = turn[:, :, 2].numpy()
     assert gaze[1, 0] > 0.3 > 0.1 > abs(gaze[0, 0]) and gaze[2, 0] < -0.3

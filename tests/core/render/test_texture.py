@@ -31,7 +31,7 @@ def texel_of(body, texture, verts):
 
 def test_seen_texels_have_the_colour_of_the_picture_and_hidden_ones_are_not_black(front, body):
     motion, image, verts = front
-    texture = fit_texture(see(image, None, verts, body, motion.K), body)
+    texture = fit_texture(see(image, None, verts, body, motion.K[0]), body)
     assert texture.shape == (SIDE, SIDE, 3) and np.isfinite(texture).all()
     t_pose = body.template.numpy()
     chest = np.nonzero(
@@ -49,7 +49,7 @@ def test_half_that_the_picture_hides_is_mirrored(front, body):
     motion, image, verts = front
     mask = np.zeros(image.shape[:2], bool)
     mask[:, 100:] = True  # only the left half of the body is the person's
-    texture = fit_texture(see(image, mask, verts, body, motion.K), body)
+    texture = fit_texture(see(image, mask, verts, body, motion.K[0]), body)
     t_pose = body.template.numpy()
     right = np.nonzero(
         (np.abs(t_pose[:, 0] + 0.08) < 0.02) & (np.abs(t_pose[:, 1] - 0.25) < 0.05) & (t_pose[:, 2] > 0.05)
@@ -64,7 +64,7 @@ def test_mirror_swaps_left_and_right(body):
 
 def test_person_of_one_colour_is_of_that_colour_everywhere(front, body):
     motion, image, verts = front
-    texture = fit_texture(see(np.full_like(image, 200), None, verts, body, motion.K), body)
+    texture = fit_texture(see(np.full_like(image, 200), None, verts, body, motion.K[0]), body)
     outside = ~np.isin(body.face_part.numpy(), [body.part_names.index(name) for name in INSIDE])
     found = texel_of(body, texture, np.setdiff1d(body.faces[outside], body.faces[~outside]))
     assert (np.abs(found - 200) < 2).all(1).mean() > 0.995  # the rims of the patches are next to the mouth's
@@ -74,7 +74,7 @@ def test_shadow_of_what_hides_a_surface_ends_softly(front, body):
     motion, image, verts = front
     depth = np.full((40, 40), 1.3, np.float32)
     depth[:, :20] = 1.0  # a near half hides the far one
-    sight = replace(see(image, None, verts, body, motion.K), depth=depth)
+    sight = replace(see(image, None, verts, body, motion.K[0]), depth=depth)
     column, row = np.arange(40), np.full(40, 20)
     share = sight._unhidden(np.full(40, 1.3), row, column)
     assert (share[:16] == 0).all() and (share[24:] == 1).all() and (np.diff(share) >= 0).all()

@@ -84,7 +84,7 @@ def make_motion(body: EhmModel, shape: Shape, body_pose, transl=None, global_ori
         left_hand_pose=zeros(15, 3) + flat_hand("left"), right_hand_pose=zeros(15, 3) + flat_hand("right"),
         jaw_pose=zeros(3), eye_pose=zeros(2, 3), eyelid=zeros(2), expression=zeros(52),
         transl=np.float32([0, 0, -3.2]) + (zeros(3) if transl is None else np.float32(transl)),
-        K=default_intrinsics(*SIZE), w2c=np.repeat(CAMERA_AT_ORIGIN[None], frames, 0),
+        K=np.tile(default_intrinsics(*SIZE), (frames, 1, 1)), w2c=np.repeat(CAMERA_AT_ORIGIN[None], frames, 0),
         keypoints2d=zeros(sum(KEYPOINTS.values()), 2), confidence=zeros(sum(KEYPOINTS.values())) + 1,
         face_valid=always, left_hand_valid=always, right_hand_valid=always, person_valid=always,
         reprojection_error=zeros(), time=np.arange(frames) / FPS, shape=shape, fps=FPS, size=SIZE,

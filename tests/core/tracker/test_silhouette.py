@@ -49,7 +49,7 @@ def widened(body, make_motion, make_shape):
     )  # fmt: skip
     nothing = Observations(
         pixels=torch.zeros(1, points, 2), weight=torch.zeros(1, points), depth=torch.zeros(1, points),
-        directions=torch.zeros(1, 8, 3), direction_weight=torch.zeros(1, 8), K=torch.from_numpy(start.K), rate=1.0,
+        directions=torch.zeros(1, 8, 3), direction_weight=torch.zeros(1, 8), K=torch.from_numpy(start.K[0]), rate=1.0,
     )  # fmt: skip
     small = body.for_landmarks(silhouette.rim_candidates(body))
     contours = silhouette.trace([seen_as(truth, body)])

@@ -10,7 +10,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emosh_core.artifacts import CONTACTS, Clip, Cond, Motion, Shape, Target
+from emosh_core.artifacts import CONTACTS, Clip, Cond, Motion, Shape, Target, Truth
 from emosh_core.errors import ArtifactError
 from emosh_core.workspace import artifact
 from emosh_core.workspace.artifact import Provenance, read, read_any, read_header, write
@@ -54,7 +54,7 @@ def assert_same(got, want):
 @given(
     seed=st.integers(0, 2**32 - 1),
     frames=st.sampled_from([0, 1, 7]),
-    cls=st.sampled_from([Motion, Target, Cond, Clip, Shape]),
+    cls=st.sampled_from([Motion, Target, Cond, Clip, Shape, Truth]),
 )
 def test_write_then_read_is_the_identity(tmp_path_factory, seed, frames, cls):
     value = random_value(cls, np.random.default_rng(seed), {"frame": frames})
@@ -122,30 +122,40 @@ def test_older_schema_is_migrated(motion, monkeypatch):
     shutil.move(motion[0] / "transl", motion[0] / "translation")
 
     def rename(fields):
-        fields["transl"] = fields.pop("translation")
-        return fields
+        return fields | {"transl": fields.pop("translation"), "K": fields["K"][0]}  # what schema 1 wants
 
     monkeypatch.setitem(artifact.MIGRATIONS, ("motion", 0), rename)
-    assert_same(read(motion[0], Motion), motion[1])
+    assert_same(read(motion[0], Motion), dataclasses.replace(motion[1], K=np.repeat(motion[1].K[:1], 3, 0)))
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class FirstTarget(Motion):
-    """A target as schema 1 wrote it."""
+def with_one_camera(path, kind, schema, drop=()):
+    """Write a random artifact and turn it into what an older schema wrote: one K for all frames."""
+    K = np.diag([7, 8, 1]).astype(np.float32)
+    names = {spec.name for spec in dataclasses.fields(kind)}
+    given_ = {name: value for name, value in {"fps": 30.0, "vertical_offset": 0.25}.items() if name in names}
+    value = random_value(kind, np.random.default_rng(0), {"row": 3, "column": 3}, K=np.repeat(K[None], 3, 0), **given_)
+    write(path, value, PROVENANCE)
+    group = zarr.open_group(path)
+    for name in ("K", *drop):
+        del group[name]
+    group.create_array("K", data=K, dimension_names=("row", "column"))
+    edit_attributes(path, schema_version=schema)
+    return value
 
-    KIND = "target"
-    SCHEMA = 1
-    vertical_offset: float
+
+@pytest.mark.parametrize(("kind", "schema"), [(Motion, 1), (Target, 2), (Cond, 1)])
+def test_older_schemas_had_one_camera_for_all_frames(tmp_path, kind, schema):
+    value = with_one_camera(tmp_path / "old.zarr", kind, schema)
+    assert_same(read(tmp_path / "old.zarr", kind), value)
 
 
 def test_a_target_of_the_first_schema_held_no_contact(tmp_path):
-    old = random_value(FirstTarget, np.random.default_rng(1), vertical_offset=0.25)
-    write(tmp_path / "target.zarr", old, PROVENANCE)
-    assert read_header(tmp_path / "target.zarr")["schema_version"] == 1
-    for value in (read(tmp_path / "target.zarr", Target), read_any(tmp_path / "target.zarr", lazy=("transl",))):
-        assert value.contacts.shape == (3, len(CONTACTS)) and value.contacts.dtype == np.float32
-        assert not value.contacts.any() and value.vertical_offset == 0.25
-    assert_same(read(tmp_path / "target.zarr", Target), Target(**vars(old), contacts=np.zeros((3, 7), np.float32)))
+    path = tmp_path / "target.zarr"
+    value = with_one_camera(path, Target, 1, drop=("contacts",))
+    assert read_header(path)["schema_version"] == 1
+    none = np.zeros((3, len(CONTACTS)), np.float32)
+    assert_same(read(path, Target), dataclasses.replace(value, contacts=none))
+    assert not read_any(path, lazy=("transl",)).contacts.any()
 
 
 def remove_chunk(path):
@@ -176,14 +186,3 @@ def test_damage_is_named(motion, damage, message):
     with pytest.raises(ArtifactError, match=message) as caught:
         read(motion[0], Motion)
     assert caught.value.found and caught.value.fix
-
-
-def test_cond_of_schema_1_had_one_camera_for_all_frames(tmp_path):
-    path, K = tmp_path / "cond.zarr", np.diag([7, 8, 1]).astype(np.float32)
-    cond = random_value(Cond, np.random.default_rng(0), {"row": 3, "column": 3}, K=np.repeat(K[None], 3, 0), fps=30.0)
-    write(path, cond, PROVENANCE)
-    group = zarr.open_group(path)
-    del group["K"]
-    group.create_array("K", data=K, dimension_names=("row", "column"))
-    edit_attributes(path, schema_version=1)
-    assert_same(read(path, Cond), cond)
