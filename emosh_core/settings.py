@@ -244,6 +244,30 @@ class SynthConfig:
                 raise ConfigError(f"synth.{key} is unknown", found=str(getattr(self, key)), fix=fix)
 
 
+@dataclass(frozen=True, kw_only=True)
+class FilterConfig:
+    """Settings of `emosh filter`: what a clip must have to be worth training on."""
+
+    face: float = 0.5
+    """Least share of frames in which the face is seen."""
+    face_size: float = 0.06
+    """Least height of the face over the shorter side of the picture: 30 px of 512."""
+    hands: float = 0.5
+    """Least share of frames in which a hand is seen."""
+    speed: float = 0.02
+    """A clip is static if its joints move slower than this on average [m/s] …"""
+    expression_speed: float = 0.25
+    """… and its expression changes less than this, summed over the units [1/s]."""
+
+    def __post_init__(self):
+        for key in ("face", "face_size", "hands"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise ConfigError(f"filter.{key} is a share", found=str(getattr(self, key)), fix=f"{key} = 0 to 1")
+        for key in ("speed", "expression_speed"):
+            if getattr(self, key) < 0:
+                raise ConfigError(f"filter.{key} must not be negative", found=str(getattr(self, key)), fix=f"{key} = 0")
+
+
 SECTIONS = {
     "track": TrackConfig,
     "retarget": RetargetConfig,
@@ -252,5 +276,6 @@ SECTIONS = {
     "train": TrainConfig,
     "eval": EvalConfig,
     "synth": SynthConfig,
+    "filter": FilterConfig,
 }
 """Name of each section of the settings file and its dataclass, in the order of the line."""

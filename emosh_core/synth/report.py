@@ -10,7 +10,7 @@ from emosh_core.artifacts import Motion
 from emosh_core.durable import durable_file
 from emosh_core.synth.make import CLIPS, clip_name
 from emosh_core.synth.motion import statistics
-from emosh_core.training.selection import sift
+from emosh_core.training.selection import count, judge
 from emosh_core.video_io import open_source, write_image
 from emosh_core.workspace.artifact import read
 
@@ -23,7 +23,7 @@ STATISTICS, SHEET, FILMSTRIPS = "statistics.json", "people.jpg", "strips.jpg"
 def report(folder: Path, clips: list[Path]) -> None:
     """Write `statistics.json`, `people.jpg` and `strips.jpg` about clips of a set."""
     motions = [read(clip / "motion.zarr", Motion, lazy=("keypoints2d",)) for clip in clips]
-    figures = statistics(motions) | {"filter": sift(motions)}
+    figures = statistics(motions) | {"filter": count(judge(motion) for motion in motions)}
     with durable_file(folder / STATISTICS) as temporary:
         temporary.write_text(json.dumps(figures, indent=2), encoding="utf-8")
     middles = [_moments(clip, 1)[0] for clip in clips[:PEOPLE]]

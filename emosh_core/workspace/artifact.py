@@ -105,6 +105,29 @@ def read_any(path: Path, *, lazy: Sequence[str] = ()) -> Any:
     return read(path, KINDS[kind], lazy=lazy)
 
 
+def find_artifacts(places: Sequence[Path], kind: str) -> list[Path]:
+    """Return every artifact of a kind at or below some folders, sorted by path; unfinished work is left out.
+
+    Raises:
+        ArtifactError: a place does not exist, or there is no such artifact in any.
+    """
+    found = set()
+    for place in places:
+        if not place.is_dir():
+            raise ArtifactError(f"no such folder: {place}", fix="give a workspace, a folder of clips or an artifact")
+        groups = [place] if place.suffix == ".zarr" else place.rglob("*.zarr")
+        hidden = len(place.parts)
+        for group in groups:
+            inside = group.parts[hidden:]
+            whole = (group / "zarr.json").is_file() and not any(part.startswith(".") for part in inside)
+            if whole and read_header(group)["kind"] == kind:
+                found.add(group)
+    if not found:
+        where = ", ".join(map(str, places))
+        raise ArtifactError(f"no {kind} artifact in {where}", fix="emosh track CLIP.mp4 -o ws, or emosh synth -o clips")
+    return sorted(found)
+
+
 def read_header(path: Path) -> dict[str, Any]:
     """Read a group's attributes without loading Zarr (its metadata is one JSON file).
 
