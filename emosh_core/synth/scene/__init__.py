@@ -1,0 +1,1 @@
+"""What stands around a synthetic person: camera, background, light and the film it is recorded on."""
