@@ -86,5 +86,5 @@ def test_more_of_a_fault_never_brings_a_clip_back(good, hidden, more, factor, sl
 
 def test_counts_add_up(good):
     clips = [good, *(fault(good) for fault in FAULTS.values()), hide_hands(hide_face(good, 11), 11)]
-    counts = count(judge(clip) for clip in clips)
-    assert counts == {"clips": 6, "kept": 1, "face not detected": 2, "face too small": 1, "hands hidden": 2, "static": 1}
+    expected = {"face not detected": 2, "face too small": 1, "hands hidden": 2, "static": 1}
+    assert count(judge(clip) for clip in clips) == {"clips": 6, "kept": 1} | expected
