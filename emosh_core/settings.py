@@ -217,7 +217,7 @@ class SynthConfig:
     """Width to height; mixed draws one for each clip."""
     framing: Literal["mixed", "full", "three-quarter", "half", "bust"] = "mixed"
     """How much of the person is in the picture."""
-    camera: Literal["mixed", "still", "pan", "zoom", "handheld"] = "mixed"
+    camera: Literal["mixed", "still", "hand-held", "pan", "tilt", "zoom", "dolly", "orbit", "follow"] = "mixed"
     """How the camera moves."""
     motion: str = "mixed"
     """Kind of motion (`emosh synth --help` lists them), or a BVH or mocap text file, or a folder of such files."""

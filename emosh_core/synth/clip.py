@@ -1,7 +1,9 @@
 """One synthetic clip: throw the dice, then film it and write down what is true."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -17,22 +19,20 @@ from emosh_core.synth.dice import Dice
 from emosh_core.synth.draw import Drawn, Studio
 from emosh_core.synth.figure import Person, Wardrobe
 from emosh_core.synth.motion import Staged, compose, stage
-from emosh_core.synth.scene import (
-    Backdrop,
-    Film,
-    Lights,
-    Shot,
-    choose_backdrop,
-    choose_film,
-    choose_lights,
-    choose_shot,
-)  # fmt: skip
+from emosh_core.synth.scene.backdrop import Backdrop
+from emosh_core.synth.scene.draws import draw
+from emosh_core.synth.scene.film import Film, choose_film
+from emosh_core.synth.scene.lights import Lights, choose_lights
+from emosh_core.synth.scene.scenery import Kind, choose_backdrop
+from emosh_core.synth.scene.shot import ASPECTS, Shot, choose_shot
 from emosh_core.synth.visibility import points_of, visible
 
 FINE_PIXELS = 6 << 20
 """Fine pixels drawn in one go; bounds the memory."""
 SUBFRAMES = 8
 """Instants per frame time of a clip with motion blur; the open part of them is averaged."""
+MIXED = "mixed"
+"""The word in the settings for whatever is drawn."""
 SEEN_SHARE = {"face": 0.35, "left_hand": 0.5, "right_hand": 0.5, "body": 0.3}
 """Share of a part's landmarks that must be seen for its `*_valid`; of a face in profile half are."""
 LIPS, MOUTH_CORNERS = (13, 14), (78, 308)
@@ -50,6 +50,8 @@ class Scene:
     backdrop: Backdrop
     lights: Lights
     film: Film
+    shutter: float
+    """Share of a frame's time that the shutter is open."""
     subframes: int
     """Instants per frame."""
     kind: str
@@ -61,7 +63,7 @@ class Scene:
         return {
             "split": self.dice.split, "seed": self.dice.seed, "clip": self.dice.clip, "person": which,
             "motion": self.kind, "framing": self.shot.framing, "camera": self.shot.moves,
-            "background": self.backdrop.kind, "light": self.lights.kind, "film": self.film.notes(),
+            "background": self.backdrop.name, "light": self.lights.name, "film": asdict(self.film),
             "looks": self.people[which].looks,
         }  # fmt: skip
 
@@ -77,24 +79,44 @@ def choose_scene(dice: Dice, config: SynthConfig, wardrobe: Wardrobe, body: EhmM
     score = compose(dice.rng("motion"), frames=config.frames * subframes, fps=config.fps * subframes,
                     motion=config.motion, split=dice.split)  # fmt: skip
     staged = tuple(stage(score, body.with_shape_of(person.shape)) for person in people)
-    slim = body.for_landmarks()
-    marks = [_landmarks(slim, person, each.pose) for person, each in zip(people, staged, strict=True)]
-    shot = choose_shot(dice.rng("shot"), np.concatenate(marks, 1), config.resolution, aspect=config.aspect,
-                       framing=config.framing, moves=config.camera, fps=config.fps * subframes)  # fmt: skip
-    paths = np.concatenate([each.pose.transl.cpu().numpy() for each in staged])
-    backdrop = choose_backdrop(dice.rng("backdrop"), config.background, paths, shot)
+    joints = np.stack([_joints(body, person, each.pose) for person, each in zip(people, staged, strict=True)])
+    rng = dice.rng("shot")
+    shot = choose_shot(rng, joints, fps=config.fps * subframes, size=_size(rng, config),
+                       framing=_word(config.framing), moves=_word(config.camera))  # fmt: skip
+    device = body.template.device
+    backdrop = choose_backdrop(dice.rng("backdrop"), shot, joints[:, :, 0].reshape(-1, 3), device=device,
+                               **_background(config.background))  # fmt: skip
+    towards = shot.centres.mean(0) - joints[:, :, 0].mean((0, 1))
+    yaw = float(np.arctan2(towards[0], towards[2]))
     return Scene(
-        people=people, staged=staged, shot=shot, backdrop=backdrop, lights=choose_lights(dice.rng("lights"), shot),
-        film=choose_film(dice.rng("film"), config.noise), subframes=subframes, kind=score.kind, dice=dice,
-        fps=config.fps,
+        people=people, staged=staged, shot=shot, backdrop=backdrop,
+        lights=choose_lights(dice.rng("lights"), yaw, backdrop.mood), film=choose_film(dice.rng("film"), config.noise),
+        shutter=config.shutter, subframes=subframes, kind=score.kind, dice=dice, fps=config.fps,
     )  # fmt: skip
 
 
-def _landmarks(slim: EhmModel, person: Person, pose: Pose) -> np.ndarray:
-    """Return joints and landmarks (T, 55 + 553, 3) in world axes [m]."""
-    with torch.no_grad():
-        posed = slim.with_shape_of(person.shape).with_pose(pose)
-        return torch.cat([posed.joints, posed.landmarks()], 1).cpu().numpy()
+def _joints(body: EhmModel, person: Person, pose: Pose) -> np.ndarray:
+    """Return the joints (T, 55, 3) in world axes [m]."""
+    return body.with_shape_of(person.shape).place_joints(pose.rotmats(), pose.transl)[1].cpu().numpy()
+
+
+def _word(setting: str) -> str | None:
+    return None if setting == MIXED else setting
+
+
+def _size(rng: np.random.Generator, config: SynthConfig) -> tuple[int, int]:
+    """Return width and height [px], multiples of 16; the shorter is the resolution."""
+    aspect = draw(rng, ASPECTS)
+    if config.aspect != MIXED:
+        aspect = tuple(int(side) for side in config.aspect.split(":"))
+    return tuple(round(config.resolution * side / min(aspect) / 16) * 16 for side in aspect)
+
+
+def _background(setting: str) -> dict:
+    """Return what `choose_backdrop` is told: a kind, a place where pictures are, or nothing."""
+    if setting == MIXED or setting in get_args(Kind):
+        return {"kind": _word(setting)}
+    return {"image": Path(setting)}
 
 
 @dataclass(frozen=True)
@@ -126,7 +148,7 @@ class Shooting:
         """
         scene, n = self.scene, self.scene.subframes
         count = len(self.K) // n
-        open_ = max(1, round(scene.film.shutter * n))
+        open_ = max(1, round(scene.shutter * n))
         grain, rows = scene.dice.rng("grain", self.which), []
         at_once = max(1, FINE_PIXELS // (4 * scene.shot.size[0] * scene.shot.size[1]))
         for first in range(0, count, at_once):
@@ -136,7 +158,7 @@ class Shooting:
             if open_ > 1:
                 others = [self._draw(frames * n + k)[1].frames for k in range(open_) if k != open_ // 2]
                 exposed = (exposed + sum(others)) / open_
-            write(scene.film.expose(exposed, grain))
+            write(scene.film.apply(exposed, grain))
             rows.append(self._look(exact, drawn, frames * n + open_ // 2))
             if progress:
                 progress(int(frames[-1]) + 1, count)
@@ -152,7 +174,7 @@ class Shooting:
         tallest = int(joints[:, JOINT_NAMES.index("head"), 1].argmax())
         pose = _stand_at(pose, joints[tallest, 0], self.w2c[tallest], float(dice.rng("still", self.which).normal()))
         _, drawn = self._draw_pose(pose, np.array([tallest]))
-        return self.scene.film.expose(drawn.frames, dice.rng("grain", 1000 + self.which))[0]
+        return self.scene.film.apply(drawn.frames, dice.rng("grain", 1000 + self.which))[0]
 
     def _draw(self, indices: np.ndarray) -> tuple[PosedBody, Drawn]:
         return self._draw_pose(_part(self.staged.pose, indices), indices)
@@ -160,7 +182,8 @@ class Shooting:
     @torch.no_grad()
     def _draw_pose(self, pose: Pose, indices: np.ndarray) -> tuple[PosedBody, Drawn]:
         verts, transforms, body = self.figure.pose(pose)
-        return body, self.studio.draw(verts, transforms, self.K[indices], self.w2c[indices], self.scene.shot.size)
+        shot = self.scene.shot
+        return body, self.studio.draw(verts, transforms, shot.K[indices], shot.w2c[indices], shot.size)
 
     def _pose(self, pose: Pose) -> Tensor:
         """Return the joints (T, 55, 3)."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from emosh_kernels.composite import Layer, composite
 from emosh_kernels.rasterize import Fragments, rasterize
@@ -12,16 +13,16 @@ from torch.nn.functional import normalize
 from emosh_core.geometry.camera import project, to_camera
 from emosh_core.render.shade import vertex_normals
 from emosh_core.synth.figure import Figure
-from emosh_core.synth.scene import Backdrop, Lights, shade
-from emosh_core.synth.shadow import see_from, shade_floor
+from emosh_core.synth.scene.backdrop import Backdrop, Sight
+from emosh_core.synth.scene.lights import LUMINANCE, Lights, shade
+from emosh_core.synth.shadow import LightView, see_from, shade_floor
 
 OVERSAMPLE = 2
 """The person is drawn this much larger and then averaged: smooth outlines, no flicker."""
-FLOOR_DARKNESS = 0.72
-"""Share of the floor's brightness that a full shadow of the key light takes, times the light's own share."""
+PENUMBRA, FLOOR_PENUMBRA = (0.006, 0.04), (0.012, 0.14)
+"""Radius of soft shadows on people and on the floor [m], for the hardest and the softest light."""
 NEAR = 0.05
 """A body that comes nearer to the camera plane than this [m] may touch the whole picture."""
-UP = (0.0, 1.0, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,23 +46,30 @@ class Studio:
         self.figure, self.lights, self.backdrop = figure, lights, backdrop
         corners = torch.cat([part.faces for part in figure.parts]).long()
         self.rest_normals = vertex_normals(figure.rest_verts[None], corners)
+        self.two_sided = torch.zeros(len(figure.rest_verts), dtype=torch.bool, device=corners.device)
+        for part in figure.parts[1:]:  # hair and lashes are sheets
+            self.two_sided[part.faces.long()] = True
+        self.key = torch.as_tensor(lights.key, device=corners.device)
 
-    def draw(self, verts: Tensor, transforms: Tensor, K: Tensor, w2c: Tensor, size: tuple[int, int]) -> Drawn:
+    def draw(self, verts: Tensor, transforms: Tensor, K: np.ndarray, w2c: np.ndarray, size: tuple[int, int]) -> Drawn:
         """Draw T frames.
 
         Args:
             verts: (T, V, 3) all vertices of the figure in world axes [m].
             transforms: (T, 55, 3, 4) that posed them.
-            K, w2c: (T, 3, 3) [px] and (T, 4, 4).
+            K: (T, 3, 3) [px].
+            w2c: (T, 4, 4).
             size: width and height [px].
         """
+        sight = self.backdrop.see(K, w2c, size)
+        K, w2c = (torch.as_tensor(values, device=verts.device) for values in (K, w2c))
         normals = self._normals(transforms)
         eye = -(w2c[:, :3, :3].transpose(1, 2) @ w2c[:, :3, 3:])[..., 0]
         solid = self.figure.parts[0].faces
-        key = see_from(self.lights.key.to_light, verts, solid)
-        lit = key.lit(verts, normals, self.lights.softness)
-        gain, shine = shade(normals, normalize(eye[:, None] - verts, dim=-1), self.figure.gloss, self.lights, lit)
-        sight = self.backdrop.see(K, w2c, size)
+        key = see_from(self.key, verts, solid)
+        lit = key.lit(verts, normals, _between(PENUMBRA, self.lights.softness))
+        to_eye = normalize(eye[:, None] - verts, dim=-1)
+        gain, shine = shade(normals, to_eye, self.figure.gloss, self.lights, lit, self.two_sided)
         frames = self._with_floor_shadow(sight, key, verts)
         in_camera = to_camera(verts, w2c)
         box = _bounds(in_camera, K, size)
@@ -83,13 +91,14 @@ class Studio:
         turns[..., 3] = 0
         return normalize(skin(self.rest_normals, self.figure.binding, turns), dim=-1)
 
-    def _with_floor_shadow(self, sight, key, verts: Tensor) -> Tensor:
+    def _with_floor_shadow(self, sight: Sight, key: LightView, verts: Tensor) -> Tensor:
         """Return the background (T, H, W, 3) with the person's shadow on the floor."""
         if not bool((sight.on_floor > 0).any()):
             return sight.rgb.clone()
         below = see_from(verts.new_tensor([0.0, -1.0, 0.0]), verts, self.figure.parts[0].faces)
-        thrown, occluded = shade_floor(key, below, verts, self.lights.softness).at(sight.ground).unbind(1)
-        dark = 1 - (1 - FLOOR_DARKNESS * self.lights.key_share * thrown) * (1 - occluded)
+        penumbra = _between(FLOOR_PENUMBRA, self.lights.softness)
+        thrown, occluded = shade_floor(key, below, verts, penumbra).at(sight.ground).unbind(1)
+        dark = 1 - (1 - _key_share(self.lights) * thrown) * (1 - occluded)
         return sight.rgb * (1 - sight.on_floor * dark)[..., None]
 
     def _layers(self, seen: list[Fragments], gain: Tensor, shine: Tensor) -> list[Layer]:
@@ -100,6 +109,19 @@ class Studio:
             values = torch.cat([texels, gain[:, part.owner], solid, shine[:, part.owner, None]], -1)
             layers.append(Layer(fragments, part.corners, values, part.texture))
         return layers
+
+
+def _between(ends: tuple[float, float], share: float) -> float:
+    return ends[0] + (ends[1] - ends[0]) * share
+
+
+def _key_share(lights: Lights) -> float:
+    """Return how much darker the floor's sRGB values are where the key light does not reach, 0..1."""
+    key, fill = (float(max(0.0, to[1]) * (LUMINANCE @ rgb))
+                 for to, rgb in ((lights.key, lights.key_rgb), (lights.fill, lights.fill_rgb)))  # fmt: skip
+    rest = fill + float(LUMINANCE @ lights.sky)
+    # Square roots stand for sRGB's curve, as they do in `shade`.
+    return 1 - (rest / (rest + key)) ** 0.5
 
 
 def _bounds(in_camera: Tensor, K: Tensor, size: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -83,7 +83,8 @@ def choose_shot(
     """Draw a camera that keeps the wanted part of a moving person in the picture.
 
     Args:
-        joints: (T, 55, 3) of the person in world axes [m], SMPL-X order; the floor is y = 0.
+        joints: (T, 55, 3) of the person in world axes [m], SMPL-X order, or (P, T, 55, 3) of people who take turns
+            before the same camera; the floor is y = 0.
         fps: frames per second, for the pace of moves.
         size: width and height [px]; without it one of 16:9, 9:16 and 1:1 is drawn.
         framing: how much of the person is seen; drawn without it.
@@ -95,11 +96,12 @@ def choose_shot(
     for word, known in ((framing, get_args(Framing)), (moves, get_args(Moves))):
         if word is not None and word not in known:
             raise ConfigError("unknown word for a camera", found=str(word), fix=f"one of {', '.join(known)}")
-    joints = np.asarray(joints, np.float64)
+    people = np.asarray(joints, np.float64).reshape(-1, *joints.shape[-3:])
     # All is drawn in any case, so that one given value does not change the others.
     aspect, some_framing, some_moves = (draw(rng, table) for table in (ASPECTS, FRAMINGS, MOVES))
     size, framing = size or _pixels(aspect), framing or some_framing
-    parts = wanted(joints, framing, hands=rng.random() < 0.75)
+    hands = rng.random() < 0.75
+    parts = np.concatenate([wanted(person, framing, hands=hands) for person in people], 1)
     least = max(FOCAL[0], LEAST_FOCAL * max(size) / size[0])
     focal = size[0] * np.exp(rng.uniform(np.log(least), np.log(max(FOCAL[1], least))))
     margin = rng.uniform(0.04, 0.1) if rng.random() < 0.75 else rng.uniform(0.1, 0.24)
@@ -108,7 +110,7 @@ def choose_shot(
     aim = _Aim(parts, follow_path(parts.mean(1), fps), size, focal, margin, rng.uniform(-0.6, 0.6))
     follows = moves == "follow" or (moves is None and aim.wanders(yaw, pitch))
     moves = moves or ("follow" if follows and some_moves in ("still", "pan", "tilt") else some_moves)
-    move = draw_move(rng, moves, len(joints), fps, size, focal)
+    move = draw_move(rng, moves, len(parts), fps, size, focal)
     limits = np.log(np.array([least, max(FOCAL[1], least)]) * size[0] / focal)
     aim.focal *= np.exp(np.clip(0, *(limits - [move.zoom.min(), move.zoom.max()])))
     K, w2c = _fit(aim, move, yaw, pitch, follows=follows)
