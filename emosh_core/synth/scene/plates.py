@@ -290,3 +290,9 @@ def _defocus(painted: np.ndarray, easel: Easel, sheet: Sheet, window: tuple) -> 
         part = cv2.GaussianBlur(painted, (0, 0), steps[k], borderType=cv2.BORDER_REPLICATE) if k else painted
         mixed += part * (1 - np.abs(at - k)).clip(0)[..., None]
     return mixed
+
+
+def fineness(easel: Easel, point: np.ndarray) -> float:
+    """Return how many pixels per metre a texture at a place (3,) needs, within reason."""
+    depth = max(0.8, float(easel.w2c[2, :3] @ point + easel.w2c[2, 3]))
+    return float(np.clip(1.4 * easel.K[0, 0] / depth, 40, 240))

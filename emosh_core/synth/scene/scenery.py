@@ -11,11 +11,12 @@ from emosh_core.synth.scene.backdrop import Backdrop
 from emosh_core.synth.scene.draws import draw, span
 from emosh_core.synth.scene.place import survey
 from emosh_core.synth.scene.plates import Easel, Sheet, Surface, paint, set_up, sheet_of
+from emosh_core.synth.scene.rooms import room
 from emosh_core.synth.scene.shot import Shot
 from emosh_core.synth.scene.studio import paper, sweep
 
-Kind = Literal["plain", "studio", "image"]
-KINDS = {"plain": 0.1, "studio": 0.2}
+Kind = Literal["plain", "studio", "room", "image"]
+KINDS = {"plain": 0.1, "studio": 0.2, "room": 0.7}
 """How often each kind is drawn."""
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 """What names of a user's images end with."""
@@ -56,6 +57,10 @@ def choose_backdrop(
         path = _pick(rng, Path(image))
         beyond, sheets = _hang(_read(path), easel, distance=easel.focus + span(rng, (1.5, 4.0)))
         looks["image"] = path.name
+        mood = "indoor"
+    elif kind == "room":
+        beyond, sheets, drawn_looks = room(rng, place, easel)
+        looks |= drawn_looks
         mood = "indoor"
     else:
         contrast = 0.0 if kind == "plain" else span(rng, (0.35, 1.0))
