@@ -176,7 +176,9 @@ def _cabinet(rng: np.random.Generator, x0: float, x1: float, z0: float, z1: floa
     for k in range(1, max(2, round(wide / 0.5))):
         at = round(width * k / max(2, round(wide / 0.5)))
         front[:, at - 1 : at + 1] *= 0.5
-        front[height // 4 : height // 4 + 12, at - 6 : at - 4] = front[height // 4 : height // 4 + 12, at + 4 : at + 6] = 0.3
+        front[height // 4 : height // 4 + 12, at - 6 : at - 4] = front[
+            height // 4 : height // 4 + 12, at + 4 : at + 6
+        ] = 0.3
     front[-6:] *= 0.4
     boxes = [Box(x=(x0, x1), y=(0, high), z=(z0, z1), color=color, front=front)]
     if rng.random() < 0.4:
@@ -212,7 +214,9 @@ def _plant(rng: np.random.Generator, x0: float, x1: float, z0: float, z1: float)
     high, pot, middle = span(rng, (0.9, 1.8)), span(rng, (0.22, 0.4)), (x0 + x1) / 2
     color, wide = _cloth(rng), span(rng, (0.13, 0.2))
     depth = (z0 + z1) / 2
-    bush = leaves(rng, (x1 - x0, high - pot * 0.7), int(rng.integers(60, 160)), span(rng, (0.12, 0.35)), span(rng, (85, 130)))
+    bush = leaves(
+        rng, (x1 - x0, high - pot * 0.7), int(rng.integers(60, 160)), span(rng, (0.12, 0.35)), span(rng, (85, 130))
+    )
     x = np.linspace(-1, 1, 24, dtype=np.float32)
     front = np.tile(color * (0.95 - 0.4 * (x - 0.3)[:, None] ** 2), (24, 1, 1))
     boxes = (Box(x=(middle - wide, middle + wide), y=(0, pot), z=(depth - 0.02, depth + 0.02), color=color, front=front),

@@ -93,7 +93,9 @@ def planks(rng: np.random.Generator, size: Size, fine: float) -> np.ndarray:
 def tiles(rng: np.random.Generator, size: Size, fine: float) -> np.ndarray:
     """Stone or ceramic tiles, sometimes in two colours."""
     side = span(rng, (0.25, 0.65))
-    tone, joint = courses(rng, size, fine, (side * rng.choice([1.0, 1.0, 2.0]), side), rng.choice([0.0, 0.0, 0.5]), 0.006)
+    tone, joint = courses(
+        rng, size, fine, (side * rng.choice([1.0, 1.0, 2.0]), side), rng.choice([0.0, 0.0, 0.5]), 0.006
+    )
     base = hsv(span(rng, (15, 50)), span(rng, (0.0, 0.2)), span(rng, (0.35, 0.92)))
     veins = cloud(rng, size, fine, 0.5) * span(rng, (0.0, 0.04))
     color = base * (1 + span(rng, (0.01, 0.05)) * tone + veins)[..., None]

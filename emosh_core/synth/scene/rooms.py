@@ -36,7 +36,13 @@ def room(rng: np.random.Generator, place: Place, easel: Easel) -> tuple[np.ndarr
         sheets.append(sheet_of(_upright(wall, start, along, wide, high)))
 
     accent = "paint" if rng.random() < 0.5 else wall_kind
-    hang(wall_kind, left + right, place.at(-left, 0, back), place.right, lambda wall: _dress(wall, rng, light_side, items, left))
+    hang(
+        wall_kind,
+        left + right,
+        place.at(-left, 0, back),
+        place.right,
+        lambda wall: _dress(wall, rng, light_side, items, left),
+    )
     state = rng.bit_generator.state
     depth = back - front
     for side, edge in ((-1, -left), (1, right)):
@@ -100,7 +106,9 @@ def _side(wall: Wall, rng: np.random.Generator, lit: bool) -> None:
     walls.skirting(wall, rng)
     at = span(rng, (0.25, 0.75)) * wall.size[0]
     if lit:
-        walls.window(wall, rng, at, span(rng, (1.0, 2.0)), span(rng, (0.5, 1.0)), span(rng, (1.9, 2.25)), rng.random() < 0.6)
+        walls.window(
+            wall, rng, at, span(rng, (1.0, 2.0)), span(rng, (0.5, 1.0)), span(rng, (1.9, 2.25)), rng.random() < 0.6
+        )
     elif rng.random() < 0.6:
         walls.pictures(wall, rng, at - 0.8, at + 0.8)
 

@@ -84,7 +84,9 @@ def _read(path: Path) -> np.ndarray:
     """Return a picture (h, w, 3) uint8 RGB."""
     image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) if path.stat().st_size else None
     if image is None:
-        raise ArtifactError("a background picture cannot be read", found=str(path), fix="a picture that opens in a viewer")
+        raise ArtifactError(
+            "a background picture cannot be read", found=str(path), fix="a picture that opens in a viewer"
+        )
     return np.ascontiguousarray(image[..., ::-1])
 
 

@@ -63,7 +63,9 @@ def skirting(wall: Wall, rng: np.random.Generator) -> None:
     wall.fill(0, wall.size[0], high, high + 0.008, wall.box(0, wall.size[0], high, high + 0.008) * 0.8)
 
 
-def window(wall: Wall, rng: np.random.Generator, x: float, wide: float, low: float, high: float, curtains: bool) -> None:
+def window(
+    wall: Wall, rng: np.random.Generator, x: float, wide: float, low: float, high: float, curtains: bool
+) -> None:
     """Add a window through which daylight comes, with its centre at x [m]."""
     x0, x1 = x - wide / 2, x + wide / 2
     frame = np.float32([0.94, 0.94, 0.92]) if rng.random() < 0.7 else patterns.wood(rng)
@@ -90,7 +92,9 @@ def _outside(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     height, width = shape
     y = np.linspace(0, 1, height, dtype=np.float32)[:, None]
     sky = np.float32([0.86, 0.93, 1.0]) * span(rng, (0.9, 1.05))
-    below = patterns.hsv(*((span(rng, (70, 120)), 0.3, 0.6) if rng.random() < 0.6 else (span(rng, (15, 40)), 0.15, 0.7)))
+    below = patterns.hsv(
+        *((span(rng, (70, 120)), 0.3, 0.6) if rng.random() < 0.6 else (span(rng, (15, 40)), 0.15, 0.7))
+    )
     lattice = rng.standard_normal((1, 9)).astype(np.float32)
     rim = span(rng, (0.45, 0.85)) + 0.1 * cv2.resize(lattice, (width, 1), interpolation=cv2.INTER_CUBIC)
     share = np.clip((y - rim) / 0.08 + 0.5, 0, 1)
@@ -163,7 +167,9 @@ def artwork(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     for _ in range(6):
         centre, spread = rng.random(2), span(rng, (0.08, 0.3))
         blob = np.clip((1 - np.hypot(x - centre[0], y - centre[1]) / spread) * 6, 0, 1)
-        color = patterns.mix(color, patterns.hsv(hue + span(rng, (-60, 180)), saturation, span(rng, (0.2, 0.95))), 0.8 * blob)
+        color = patterns.mix(
+            color, patterns.hsv(hue + span(rng, (-60, 180)), saturation, span(rng, (0.2, 0.95))), 0.8 * blob
+        )
     return color
 
 
