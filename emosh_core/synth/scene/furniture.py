@@ -1,6 +1,7 @@
 """Furniture made of boxes, and plants: things that stand against the back wall."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -113,11 +114,11 @@ def _sofa(rng: np.random.Generator, x0: float, x1: float, z0: float, z1: float) 
     boxes = [Box(x=(x0, x1), y=(0.05, high), z=(z1 - 0.25, z1), color=color)]
     count = max(1, round((x1 - x0 - 2 * arm) / 0.7))
     edges = np.linspace(x0 + arm, x1 - arm, count + 1)
-    for a, b in zip(edges, edges[1:]):
+    for a, b in pairwise(edges):
         boxes.append(Box(x=(a, b), y=(seat, high + 0.03), z=(z1 - 0.4, z1 - 0.2), color=color,
                          front=_cushion(color * 0.97, b - a, high - seat)))  # fmt: skip
     boxes.append(Box(x=(x0 + arm, x1 - arm), y=(0.08, seat - 0.14), z=(z0 + 0.04, z1 - 0.2), color=color * 0.8))
-    for a, b in zip(edges, edges[1:]):
+    for a, b in pairwise(edges):
         boxes.append(Box(x=(a, b), y=(seat - 0.15, seat), z=(z0, z1 - 0.38), color=color,
                          front=_cushion(color, b - a, 0.15)))  # fmt: skip
     if rng.random() < 0.7:

@@ -1,4 +1,4 @@
-"""From textured rectangles in the world to the layers of a backdrop, as the camera in the middle of a shot sees them."""
+"""From textured rectangles in the world to layers of a backdrop, as the camera in the middle of a shot sees them."""
 
 from dataclasses import dataclass
 
@@ -257,7 +257,7 @@ def _levels(inverse: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return a coarse map of the level of the texture's pyramid whose pixels are as large as the fine ones."""
     height, width = mask.shape
     y, x = np.meshgrid(*((np.arange(16) + 0.5) / 16 * side for side in (height, width)), indexing="ij")
-    u, v, w = np.moveaxis(np.stack([x, y, np.ones_like(x)], -1) @ inverse.T, -1, 0)
+    w = np.stack([x, y, np.ones_like(x)], -1) @ inverse[2]
     # The area that a projective map makes of a small square is |det| / w³.
     area = np.abs(np.linalg.det(inverse)) / np.abs(w).clip(1e-9) ** 3
     inside = cv2.resize(mask, (16, 16), interpolation=cv2.INTER_AREA) > 0

@@ -73,7 +73,7 @@ def _upright(wall: Wall, start: np.ndarray, along: np.ndarray, wide: float, high
     below = round(UNDER * wall.fine)
     texture = np.concatenate([texture, np.repeat(texture[-1:], below, 0)])
     down = np.array([0.0, -(high + below / wall.fine), 0.0])
-    return Surface(texture=texture, origin=start + [0, high, 0], across=wide * along, down=down)
+    return Surface(texture=texture, origin=start + np.array([0, high, 0]), across=wide * along, down=down)
 
 
 def _dress(wall: Wall, rng: np.random.Generator, light_side: int, items: list[Item], left: float) -> None:

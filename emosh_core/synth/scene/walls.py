@@ -42,7 +42,7 @@ class Wall:
 
     def shadow(self, x0: float, x1: float, y0: float, y1: float, soft: float, strength: float) -> None:
         """Darken what is around a box that stands off the wall."""
-        width, height = self.size
+        height = self.size[1]
         x = (np.arange(self.color.shape[1], dtype=np.float32) + 0.5) / self.fine
         y = (height - (np.arange(self.color.shape[0], dtype=np.float32) + 0.5) / self.fine)[:, None]
         away = np.hypot(np.maximum(np.maximum(x0 - x, x - x1), 0), np.maximum(np.maximum(y0 - y, y - y1), 0))

@@ -93,7 +93,7 @@ def test_one_layer_or_many_show_the_same():
     backs = [choose_backdrop(np.random.default_rng(6), shot, PELVIS, kind="studio") for shot in (STILL, nudged)]
     assert len(backs[0].layers) == 1 < len(backs[1].layers)
     one, many = (back.see(STILL.K, STILL.w2c, STILL.size) for back in backs)
-    assert (one.rgb - many.rgb).abs().max() < 0.03
+    assert (one.rgb - many.rgb).abs().max() < 0.06 and (one.rgb - many.rgb).abs().mean() < 0.004
     assert (one.on_floor - many.on_floor).abs().mean() < 0.02
 
 
