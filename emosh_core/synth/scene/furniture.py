@@ -220,7 +220,8 @@ def _plant(rng: np.random.Generator, x0: float, x1: float, z0: float, z1: float)
     )
     x = np.linspace(-1, 1, 24, dtype=np.float32)
     front = np.tile(color * (0.95 - 0.4 * (x - 0.3)[:, None] ** 2), (24, 1, 1))
-    boxes = (Box(x=(middle - wide, middle + wide), y=(0, pot), z=(depth - 0.02, depth + 0.02), color=color, front=front),
+    thick = (depth - 0.02, depth + 0.02)
+    boxes = (Box(x=(middle - wide, middle + wide), y=(0, pot), z=thick, color=color, front=front),
              Box(x=(x0, x1), y=(pot * 0.7, high), z=(depth - 0.05, depth), color=color, front=bush))  # fmt: skip
     return Item(boxes=boxes, x0=middle - wide, x1=middle + wide, z0=depth - wide, z1=depth + wide, high=high)
 

@@ -9,14 +9,15 @@ import numpy as np
 from emosh_core.errors import ArtifactError, ConfigError
 from emosh_core.synth.scene.backdrop import Backdrop
 from emosh_core.synth.scene.draws import draw, span
+from emosh_core.synth.scene.outdoors import outdoors
 from emosh_core.synth.scene.place import survey
 from emosh_core.synth.scene.plates import Easel, Sheet, Surface, paint, set_up, sheet_of
 from emosh_core.synth.scene.rooms import room
 from emosh_core.synth.scene.shot import Shot
 from emosh_core.synth.scene.studio import paper, sweep
 
-Kind = Literal["plain", "studio", "room", "image"]
-KINDS = {"plain": 0.1, "studio": 0.2, "room": 0.7}
+Kind = Literal["plain", "studio", "room", "outdoor", "image"]
+KINDS = {"plain": 0.1, "studio": 0.2, "room": 0.45, "outdoor": 0.25}
 """How often each kind is drawn."""
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 """What names of a user's images end with."""
@@ -62,6 +63,10 @@ def choose_backdrop(
         beyond, sheets, drawn_looks = room(rng, place, easel)
         looks |= drawn_looks
         mood = "indoor"
+    elif kind == "outdoor":
+        beyond, sheets, drawn_looks = outdoors(rng, place, easel)
+        looks |= drawn_looks
+        mood = "outdoor"
     else:
         contrast = 0.0 if kind == "plain" else span(rng, (0.35, 1.0))
         beyond, sheets = sweep(rng, place, paper(rng), contrast=contrast)
