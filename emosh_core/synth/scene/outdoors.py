@@ -58,7 +58,7 @@ def _bushes(rng: np.random.Generator, high: float) -> np.ndarray:
     picture = np.zeros((height, width, 4), np.float32)
     for _ in range(26):
         bush = leaves(
-            rng, (span(rng, (1.2, 2.6)), high * span(rng, (0.45, 0.62))), 220, 0.3, hue + span(rng, (-12, 12))
+            rng, (span(rng, (1.2, 2.6)), high * span(rng, (0.45, 0.62))), 420, 0.14, hue + span(rng, (-12, 12))
         )
         bush = bush[: height - 2, : width - 2]
         y, x = height - bush.shape[0], int(rng.integers(0, width - bush.shape[1]))
