@@ -30,7 +30,7 @@ class Layer:
     """A plane of the world, painted as the backdrop's own camera sees it."""
 
     plate: Tensor
-    """(5, h, w) float32: RGB, alpha, floor; the first three and the last times alpha. Beyond its rim the rim goes on."""
+    """(5, h, w) float32: RGB, alpha, floor; all but alpha times alpha. Beyond its rim the rim goes on."""
     corner: tuple[float, float]
     """Where its top left corner lies in the picture of the backdrop's camera [px]."""
     normal: np.ndarray

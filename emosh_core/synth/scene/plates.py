@@ -1,4 +1,4 @@
-"""From textured rectangles in the world to the layers of a backdrop, as the camera in the middle of a shot sees them."""
+"""From textured rectangles in the world to layers of a backdrop, as the camera in the middle of a shot sees them."""
 
 from dataclasses import dataclass
 
@@ -107,7 +107,7 @@ def paint(easel: Easel, beyond: np.ndarray, sheets: list[Sheet], device="cpu") -
     """Paint the layers of a backdrop.
 
     Args:
-        beyond: (h, w, 3) uint8, infinitely far away behind everything, from rim to rim of all that the shot sees.
+        beyond: (h, w, 3) uint8, infinitely far away behind everything, from rim to rim.
         sheets: from the farthest to the nearest.
     """
     nowhere = np.zeros(3)
@@ -138,7 +138,9 @@ def _window(easel: Easel, normal: np.ndarray, offset: float) -> tuple[int, int, 
     shot = easel.shot
     rays, centres = _rays(shot.K.astype(np.float64), shot.w2c.astype(np.float64))
     maps = plane_map(easel.K, easel.w2c, normal, offset, rays, centres)
-    grid = np.stack([*np.meshgrid(*(np.linspace(0, side, 7) for side in shot.size)), np.ones((7, 7))], -1).reshape(-1, 3)
+    grid = np.stack([*np.meshgrid(*(np.linspace(0, side, 7) for side in shot.size)), np.ones((7, 7))], -1).reshape(
+        -1, 3
+    )
     x, y, w = np.moveaxis(grid @ maps.swapaxes(1, 2), -1, 0)
     front = w > 1e-6 * np.abs(w).max()
     limits = np.array([-1, 1])[:, None] * FARTHEST_VIEW * easel.K[0, 0] + easel.K[:2, 2]
@@ -225,7 +227,9 @@ def _warp(texture: np.ndarray, inverse: np.ndarray, mask: np.ndarray) -> np.ndar
     levels = _levels(inverse, mask)
     low, high = max(0, int(np.floor(levels.min()))), max(0, int(np.ceil(levels.max())))
     if texture[..., 3].min() < 255:
-        texture = np.concatenate([(texture[..., :3] * (texture[..., 3:] / 255.0)).round().astype(np.uint8), texture[..., 3:]], -1)
+        texture = np.concatenate(
+            [(texture[..., :3] * (texture[..., 3:] / 255.0)).round().astype(np.uint8), texture[..., 3:]], -1
+        )
     pyramid = [texture]
     while len(pyramid) <= high and min(pyramid[-1].shape[:2]) > 2:
         pyramid.append(cv2.resize(pyramid[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
@@ -253,7 +257,7 @@ def _levels(inverse: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Return a coarse map of the level of the texture's pyramid whose pixels are as large as the fine ones."""
     height, width = mask.shape
     y, x = np.meshgrid(*((np.arange(16) + 0.5) / 16 * side for side in (height, width)), indexing="ij")
-    u, v, w = np.moveaxis(np.stack([x, y, np.ones_like(x)], -1) @ inverse.T, -1, 0)
+    w = np.stack([x, y, np.ones_like(x)], -1) @ inverse[2]
     # The area that a projective map makes of a small square is |det| / w³.
     area = np.abs(np.linalg.det(inverse)) / np.abs(w).clip(1e-9) ** 3
     inside = cv2.resize(mask, (16, 16), interpolation=cv2.INTER_AREA) > 0
@@ -270,7 +274,9 @@ def _defocus(painted: np.ndarray, easel: Easel, sheet: Sheet, window: tuple) -> 
     blur = lambda z: easel.aperture * easel.K[0, 0] * np.abs(1 - easel.focus / z)  # noqa: E731
     height, width = painted.shape[:2]
     y, x = np.meshgrid(*((np.arange(16) + 0.5) / 16 * side for side in (height, width)), indexing="ij")
-    rays = np.stack([x + window[0], y + window[1], np.ones_like(x)], -1) @ (easel.w2c[:3, :3].T @ np.linalg.inv(easel.K)).T
+    rays = (
+        np.stack([x + window[0], y + window[1], np.ones_like(x)], -1) @ (easel.w2c[:3, :3].T @ np.linalg.inv(easel.K)).T
+    )
     if sheet.normal.any():
         along = rays @ sheet.normal
         depth = (sheet.offset - easel.centre @ sheet.normal) / np.where(np.abs(along) < 1e-6, 1e-6, along)
@@ -290,3 +296,9 @@ def _defocus(painted: np.ndarray, easel: Easel, sheet: Sheet, window: tuple) -> 
         part = cv2.GaussianBlur(painted, (0, 0), steps[k], borderType=cv2.BORDER_REPLICATE) if k else painted
         mixed += part * (1 - np.abs(at - k)).clip(0)[..., None]
     return mixed
+
+
+def fineness(easel: Easel, point: np.ndarray) -> float:
+    """Return how many pixels per metre a texture at a place (3,) needs, within reason."""
+    depth = max(0.8, float(easel.w2c[2, :3] @ point + easel.w2c[2, 3]))
+    return float(np.clip(1.4 * easel.K[0, 0] / depth, 40, 240))

@@ -9,13 +9,15 @@ import numpy as np
 from emosh_core.errors import ArtifactError, ConfigError
 from emosh_core.synth.scene.backdrop import Backdrop
 from emosh_core.synth.scene.draws import draw, span
+from emosh_core.synth.scene.outdoors import outdoors
 from emosh_core.synth.scene.place import survey
 from emosh_core.synth.scene.plates import Easel, Sheet, Surface, paint, set_up, sheet_of
+from emosh_core.synth.scene.rooms import room
 from emosh_core.synth.scene.shot import Shot
 from emosh_core.synth.scene.studio import paper, sweep
 
-Kind = Literal["plain", "studio", "image"]
-KINDS = {"plain": 0.1, "studio": 0.2}
+Kind = Literal["plain", "studio", "room", "outdoor", "image"]
+KINDS = {"plain": 0.1, "studio": 0.2, "room": 0.45, "outdoor": 0.25}
 """How often each kind is drawn."""
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 """What names of a user's images end with."""
@@ -57,6 +59,14 @@ def choose_backdrop(
         beyond, sheets = _hang(_read(path), easel, distance=easel.focus + span(rng, (1.5, 4.0)))
         looks["image"] = path.name
         mood = "indoor"
+    elif kind == "room":
+        beyond, sheets, drawn_looks = room(rng, place, easel)
+        looks |= drawn_looks
+        mood = "indoor"
+    elif kind == "outdoor":
+        beyond, sheets, drawn_looks = outdoors(rng, place, easel)
+        looks |= drawn_looks
+        mood = "outdoor"
     else:
         contrast = 0.0 if kind == "plain" else span(rng, (0.35, 1.0))
         beyond, sheets = sweep(rng, place, paper(rng), contrast=contrast)
@@ -79,7 +89,9 @@ def _read(path: Path) -> np.ndarray:
     """Return a picture (h, w, 3) uint8 RGB."""
     image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) if path.stat().st_size else None
     if image is None:
-        raise ArtifactError("a background picture cannot be read", found=str(path), fix="a picture that opens in a viewer")
+        raise ArtifactError(
+            "a background picture cannot be read", found=str(path), fix="a picture that opens in a viewer"
+        )
     return np.ascontiguousarray(image[..., ::-1])
 
 

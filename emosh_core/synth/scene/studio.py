@@ -15,7 +15,9 @@ CELL = 0.025
 """Of the pictures of floor and wall, which are smooth [m]."""
 
 
-def sweep(rng: np.random.Generator, place: Place, color: np.ndarray, *, contrast: float) -> tuple[np.ndarray, list[Sheet]]:
+def sweep(
+    rng: np.random.Generator, place: Place, color: np.ndarray, *, contrast: float
+) -> tuple[np.ndarray, list[Sheet]]:
     """Return what lies beyond (h, w, 3) uint8 and the sheets of a paper sweep.
 
     Args:
@@ -48,9 +50,14 @@ def sweep(rng: np.random.Generator, place: Place, color: np.ndarray, *, contrast
                                  (floor, place.at(-WIDE, 0, distance), (front - distance) * place.back)):  # fmt: skip
         rgb = np.rint(np.clip(values[..., None] * color, 0, 1) * 255).astype(np.uint8)
         texture = np.dstack([rgb, np.full(rgb.shape[:2], 255, np.uint8)])
-        surfaces.append(Surface(texture=texture, origin=origin, across=2 * WIDE * place.right, down=np.array(down, float)))
+        surfaces.append(
+            Surface(texture=texture, origin=origin, across=2 * WIDE * place.right, down=np.array(down, float))
+        )
     beyond = np.rint(np.clip(dark * color, 0, 1) * 255).astype(np.uint8)[None, None]
-    return np.ascontiguousarray(np.broadcast_to(beyond, (2, 2, 3))), [sheet_of(surfaces[0]), sheet_of(surfaces[1], is_floor=True)]
+    return np.ascontiguousarray(np.broadcast_to(beyond, (2, 2, 3))), [
+        sheet_of(surfaces[0]),
+        sheet_of(surfaces[1], is_floor=True),
+    ]
 
 
 def paper(rng: np.random.Generator) -> np.ndarray:
