@@ -30,6 +30,8 @@ class Base:
     """(19158,) int64: where each vertex of MakeHuman's numbering is in `model`."""
     body_ids: np.ndarray
     """(V,) the number in MakeHuman's mesh of each of the body's vertices."""
+    openness: np.ndarray
+    """(V,) in [0, 1]: how much of the light from all around reaches each of the body's vertices at rest."""
     fingerprint: str
     """sha256 of the file that the helpers were read from."""
 
@@ -52,7 +54,7 @@ def load_base(body: EhmModel) -> Base:
     rows = np.empty(BASE_SIZE, np.int64)
     rows[np.concatenate([arrays["body_ids"], arrays["helper_ids"]])] = np.arange(BASE_SIZE)
     return Base(model, torch.as_tensor(rows, device=body.template.device), arrays["body_ids"],
-                hashlib.sha256(content).hexdigest())
+                arrays["openness"] / np.float32(255), hashlib.sha256(content).hexdigest())
 
 
 @functools.lru_cache(maxsize=1)

@@ -120,7 +120,7 @@ def _clothes(rng: np.random.Generator, pack: Pack, gender: str) -> Looks:
     for part, turn in (("top", np.pi), ("bottom", 0.25)):
         fabric = _fabric(rng) if outfit.neutral else rng.uniform(0.7, 1.35) * np.exp(rng.normal(0, 0.05, 3))
         hue = 0.0 if outfit.neutral else rng.uniform(-turn, turn)
-        looks |= {f"{part}_hue": round(float(hue), 3), f"{part}_saturation": round(float(rng.beta(2.5, 1.5)), 3)}
+        looks |= {f"{part}_hue": round(float(hue), 3), f"{part}_saturation": round(float(2 * rng.beta(2.5, 2.5)), 3)}
         looks |= _color(part, fabric)
     return looks
 

@@ -32,6 +32,8 @@ CLOSE_UP = {"head": 2.0, "eyes": 2.5, "eyebrows": 2.0, "eyelashes": 2.0, "hair":
 """How much finer than the rest of a person some textures are kept."""
 GLOSS = {"skin": 0.15, "cloth": 0.0, "shoes": 0.4, "eyes": 0.8, "teeth": 0.8, "tongue": 0.5, "hair": 0.25}
 HAIR_LAYERS = 3
+OCCLUSION = 0.5
+"""How much darker skin is that no light from around reaches at rest."""
 CLOTH_REACH, HAIR_REACH = 0.04, 0.06
 """What lies less far outside the skin covers it [m]."""
 HEM_RINGS = 2
@@ -182,13 +184,13 @@ class _Dressing:
     def _skin_tint(self) -> np.ndarray:
         """Return (V, 3): dark inside the mouth, the colour of hair under hair."""
         surface, looks = self.wardrobe.skin, self.looks
-        tint = np.ones((len(surface.verts), 3), np.float32)
-        mouth = np.unique(surface.faces[surface.group == "mouth_cavity"])
-        tint[mouth] = 0.25
+        shade = 1 - OCCLUSION * (1 - smooth(self.wardrobe.base.openness, surface.near, 1))
+        shade[np.unique(surface.faces[surface.group == "mouth_cavity"])] = 0.2
+        tint = np.repeat(shade[:, None], 3, 1).astype(np.float32)
         if looks["hair"] == "none":
             return tint
         under = self.wardrobe._covered_by("hair", looks["hair"]) & _scalp(self.wardrobe)
-        share = smooth(under.astype(np.float32), surface.near, 2)[:, None]
+        share = smooth(inner(under, surface.near, 1).astype(np.float32), surface.near, 2)[:, None]
         return tint * (1 - share * (1 - np.clip(color(looks, "hair") / 0.5, 0.15, 1)))
 
     def _outfit(self, geometry: Geometry) -> None:
@@ -198,8 +200,9 @@ class _Dressing:
         for part, keep in (("top", top), ("bottom", ~top)):
             if keep.any():
                 sheet = self._whole(mesh, geometry, item, "outfit", keep=keep)
-                picture = turned(sheet.piece.picture, self.looks[f"{part}_hue"], 2 * self.looks[f"{part}_saturation"])
-                self.solid.append(_recoloured(sheet, scaled(picture, color(self.looks, part))))
+                self.solid.append(_recoloured(sheet, turned(
+                    sheet.piece.picture, self.looks[f"{part}_hue"], self.looks[f"{part}_saturation"],
+                    color(self.looks, part))))  # fmt: skip
 
     def _shoes(self, geometry: Geometry, outfit: Geometry) -> None:
         item = self.pack.item("shoes", str(self.looks["shoes"]))
@@ -211,7 +214,9 @@ class _Dressing:
 
     def _eyes(self, item: Item) -> None:
         geometry = self.pack.geometry(item)
-        mesh = self._add(geometry, GLOSS["eyes"])
+        near = self.wardrobe.base.rows.cpu().numpy()[geometry.ref_ids]
+        open_ = (self.wardrobe.base.openness[near] * geometry.ref_weights).sum(1).clip(0, 1)
+        mesh = self._add(geometry, GLOSS["eyes"], np.repeat((1 - 0.5 * (1 - open_))[:, None], 3, 1))
         self.solid.append(self._whole(mesh, geometry, item, "eyes", str(self.looks["eyes"])))
 
     def _mouth(self, teeth: Item, tongue: Item) -> None:
@@ -220,7 +225,8 @@ class _Dressing:
             mesh = self._add(geometry, GLOSS[item.kind])
             depth = self.meshes[mesh].worn.verts[:, 2].cpu().numpy()
             behind = (depth.max() - depth) / 0.045
-            self.meshes[mesh].tint[:] = np.clip(1.0 - 0.85 * behind, 0.15, 1)[:, None]
+            front = 0.85 if item is teeth else 0.62
+            self.meshes[mesh].tint[:] = np.clip(front * (1 - behind), 0.12, 1)[:, None] * np.array([1, 0.96, 0.9])
             sheet = self._whole(mesh, geometry, item, item.kind)
             gain = np.full(3, self.looks["teeth_white"] if item is teeth else 0.8)
             self.solid.append(_recoloured(sheet, _opaque(scaled(sheet.piece.picture, gain))))
