@@ -85,7 +85,7 @@ def coordinates(centred: np.ndarray, dirs: np.ndarray, basis: Basis) -> np.ndarr
 
 
 def compact_vertices(compact: Source, whole: Source) -> np.ndarray:
-    """Find the compact mesh's vertices in the whole one (13718,): both keep the order, and how vertices deform tells."""
+    """Find the compact mesh's vertices in the whole one (13718,): both keep the order."""
     ids, place = [], 0
     for vert in range(len(compact.verts)):
         while not (np.array_equal(compact.verts[vert], whole.verts[place])

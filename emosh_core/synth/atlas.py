@@ -87,5 +87,5 @@ def join(pieces: list[Piece]) -> tuple[np.ndarray, list[np.ndarray]]:
     for number, (piece, picture) in enumerate(zip(pieces, padded, strict=True)):
         x, y = corners[number]
         texture[y : y + picture.shape[0], x : x + picture.shape[1]] = picture
-        moved.append((piece.texels + [x + MARGIN, y + MARGIN]).astype(np.float32))
+        moved.append((piece.texels + np.array([x + MARGIN, y + MARGIN])).astype(np.float32))
     return texture, moved

@@ -80,7 +80,7 @@ def read_base() -> tuple[bytes, dict[str, np.ndarray]]:
 
 
 def _extend(body: EhmModel, arrays: dict[str, np.ndarray]) -> EhmModel:
-    like = dict(dtype=body.template.dtype, device=body.template.device)
+    like = {"dtype": body.template.dtype, "device": body.template.device}
     number = lambda key: torch.as_tensor(arrays[key].astype(np.float64), **like)  # noqa: E731
     index = lambda key: torch.as_tensor(arrays[key].astype(np.int64), device=body.template.device)  # noqa: E731
     count = len(body.template)
