@@ -24,6 +24,7 @@ sys.path[:0] = [str(ROOT.parent), str(ROOT / "body_build")]
 from adults import PHENOTYPE, sample_adults  # noqa: E402
 from identity import Basis, whitened_basis  # noqa: E402
 from model import Pieces, take_apart  # noqa: E402
+from occlusion import openness  # noqa: E402
 from source import Source, load_source, sample_coefficients  # noqa: E402
 
 from emosh_core.synth.base import SCHEMA  # noqa: E402
@@ -55,6 +56,7 @@ def main() -> None:
     write(described(pieces, bases, helpers) | {
         "schema": np.array(SCHEMA), "helper_ids": helpers, "body_ids": ids,
         "body_sha256": np.array(hashlib.sha256((ASSETS / "ehm_embedded.npz").read_bytes()).hexdigest()),
+        "openness": np.round(255 * openness(shipped["template"], shipped["faces"])).astype(np.uint8),
         "people_names": np.array(PHENOTYPE), "people": phenotype.astype(np.float16),
         "people_body": betas[0].astype(np.float16), "people_head": betas[1].astype(np.float16),
         "sources": np.array([
@@ -83,7 +85,7 @@ def coordinates(centred: np.ndarray, dirs: np.ndarray, basis: Basis) -> np.ndarr
 
 
 def compact_vertices(compact: Source, whole: Source) -> np.ndarray:
-    """Find the compact mesh's vertices in the whole one (13718,): both keep the order, and how vertices deform tells."""
+    """Find the compact mesh's vertices in the whole one (13718,): both keep the order."""
     ids, place = [], 0
     for vert in range(len(compact.verts)):
         while not (np.array_equal(compact.verts[vert], whole.verts[place])

@@ -32,12 +32,21 @@ def cut(picture: np.ndarray, uv: np.ndarray, scale: float) -> Piece:
     step = 1 / min(scale, 1.0)
     low = np.clip(np.floor(at.min(0) - step), 0, [width - 1, height - 1]).astype(int)
     high = np.clip(np.ceil(at.max(0) + step), low + 1, [width, height]).astype(int)
-    inside = picture[low[1] : high[1], low[0] : high[0]].astype(np.float32) / 255
-    inside[..., :3] *= inside[..., 3:]
+    inside = picture[low[1] : high[1], low[0] : high[0]]
     size = np.maximum(np.round((high - low) / step), 1).astype(int)
+    if inside[..., 3].min() < 255:  # else a mean of bytes is good enough, and four times as fast
+        inside = _premultiplied(inside)
     if tuple(size) != tuple(high - low):
         inside = cv2.resize(inside, tuple(size.tolist()), interpolation=cv2.INTER_AREA)
+    if inside.dtype == np.uint8:
+        inside = inside * np.float32(1 / 255)
     return Piece(inside, ((at - low) * (size / (high - low))).astype(np.float32))
+
+
+def _premultiplied(picture: np.ndarray) -> np.ndarray:
+    scaled = picture * np.float32(1 / 255)
+    alpha = cv2.merge([scaled[..., 3]] * 3 + [np.ones_like(scaled[..., 3])])
+    return scaled * alpha
 
 
 def density(verts: np.ndarray, faces: np.ndarray, uv: np.ndarray, corners: np.ndarray, size: tuple[int, int]) -> float:
@@ -78,5 +87,5 @@ def join(pieces: list[Piece]) -> tuple[np.ndarray, list[np.ndarray]]:
     for number, (piece, picture) in enumerate(zip(pieces, padded, strict=True)):
         x, y = corners[number]
         texture[y : y + picture.shape[0], x : x + picture.shape[1]] = picture
-        moved.append((piece.texels + [x + MARGIN, y + MARGIN]).astype(np.float32))
+        moved.append((piece.texels + np.array([x + MARGIN, y + MARGIN])).astype(np.float32))
     return texture, moved

@@ -30,6 +30,8 @@ class Base:
     """(19158,) int64: where each vertex of MakeHuman's numbering is in `model`."""
     body_ids: np.ndarray
     """(V,) the number in MakeHuman's mesh of each of the body's vertices."""
+    openness: np.ndarray
+    """(V,) in [0, 1]: how much of the light from all around reaches each of the body's vertices at rest."""
     fingerprint: str
     """sha256 of the file that the helpers were read from."""
 
@@ -52,7 +54,7 @@ def load_base(body: EhmModel) -> Base:
     rows = np.empty(BASE_SIZE, np.int64)
     rows[np.concatenate([arrays["body_ids"], arrays["helper_ids"]])] = np.arange(BASE_SIZE)
     return Base(model, torch.as_tensor(rows, device=body.template.device), arrays["body_ids"],
-                hashlib.sha256(content).hexdigest())
+                arrays["openness"] / np.float32(255), hashlib.sha256(content).hexdigest())
 
 
 @functools.lru_cache(maxsize=1)
@@ -78,7 +80,7 @@ def read_base() -> tuple[bytes, dict[str, np.ndarray]]:
 
 
 def _extend(body: EhmModel, arrays: dict[str, np.ndarray]) -> EhmModel:
-    like = dict(dtype=body.template.dtype, device=body.template.device)
+    like = {"dtype": body.template.dtype, "device": body.template.device}
     number = lambda key: torch.as_tensor(arrays[key].astype(np.float64), **like)  # noqa: E731
     index = lambda key: torch.as_tensor(arrays[key].astype(np.int64), device=body.template.device)  # noqa: E731
     count = len(body.template)

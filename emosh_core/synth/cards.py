@@ -27,7 +27,7 @@ def deal(verts: np.ndarray, faces: np.ndarray, layers: int) -> np.ndarray:
     Returns:
         (F,) the layer of each face.
     """
-    sheet = _sheets(faces, len(verts))
+    sheet = sheets(faces, len(verts))
     overlap = _overlap(verts, faces, sheet)
     size = overlap.diagonal()
     layer = np.full(len(size), -1)
@@ -38,8 +38,8 @@ def deal(verts: np.ndarray, faces: np.ndarray, layers: int) -> np.ndarray:
     return layer[sheet]
 
 
-def _sheets(faces: np.ndarray, count: int) -> np.ndarray:
-    """Return which connected sheet each face (F,) belongs to, numbered without gaps."""
+def sheets(faces: np.ndarray, count: int) -> np.ndarray:
+    """Return which connected sheet each face (F, 3) of `count` vertices belongs to (F,), numbered without gaps."""
     rows, columns = faces[:, [0, 1]].ravel(), faces[:, [1, 2]].ravel()
     _, of_vertex = connected_components(coo_matrix((np.ones(len(rows)), (rows, columns)), (count, count)), False)
     return np.unique(of_vertex[faces[:, 0]], return_inverse=True)[1]

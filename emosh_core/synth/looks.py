@@ -74,10 +74,12 @@ def _skin(rng: np.random.Generator, pack: Pack, who: Phenotype, gender: str) -> 
     tone = np.exp(rng.normal(0, [0.07, 0.02, 0.03]))  # brightness, green, blue
     gain = tone[0] * np.array([1, tone[1], tone[2]])
     if who.ancestry == "african":
-        gain *= np.array([1.12, 1.08, 1.05]) * (1 + 1.1 * (1 - who.african)) * np.exp(abs(rng.normal(0, 0.16)))
+        gain *= np.array([1.12, 1.08, 1.05]) * (1 + 0.9 * (1 - who.african)) * np.exp(abs(rng.normal(0, 0.14)))
     else:
         gain *= np.array([0.72, 0.60, 0.52]) ** (1.2 * who.african) * np.exp(-abs(rng.normal(0, 0.10)))
-    return {"skin": skin.name} | _color("skin", np.clip(gain, 0.45, 1.9))
+    # Lightened, the dark pictures would turn orange.
+    saturation = round(float(np.clip(1.12 - 0.4 * (gain.mean() - 1), 0.62, 1)), 3)
+    return {"skin": skin.name, "skin_saturation": saturation} | _color("skin", np.clip(gain, 0.45, 1.8))
 
 
 def _hair(rng: np.random.Generator, pack: Pack, who: Phenotype, gender: str) -> Looks:
@@ -120,7 +122,7 @@ def _clothes(rng: np.random.Generator, pack: Pack, gender: str) -> Looks:
     for part, turn in (("top", np.pi), ("bottom", 0.25)):
         fabric = _fabric(rng) if outfit.neutral else rng.uniform(0.7, 1.35) * np.exp(rng.normal(0, 0.05, 3))
         hue = 0.0 if outfit.neutral else rng.uniform(-turn, turn)
-        looks |= {f"{part}_hue": round(float(hue), 3), f"{part}_saturation": round(float(rng.beta(2.5, 1.5)), 3)}
+        looks |= {f"{part}_hue": round(float(hue), 3), f"{part}_saturation": round(float(2 * rng.beta(2.5, 2.5)), 3)}
         looks |= _color(part, fabric)
     return looks
 

@@ -1,5 +1,6 @@
 """Change the colour of a texture: skin, hair, cloth."""
 
+import cv2
 import numpy as np
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -7,8 +8,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 def scaled(picture: np.ndarray, gain) -> np.ndarray:
     """Multiply the colours of a picture (h, w, 4), premultiplied, by a gain (3,); no colour exceeds alpha."""
-    rgb = picture[..., :3] * np.asarray(gain, np.float32)
-    return np.concatenate([np.minimum(rgb, picture[..., 3:]), picture[..., 3:]], -1)
+    return _mapped(picture, np.diag(gain))
 
 
 def dyed(picture: np.ndarray, rgb, contrast: float = 0.75) -> np.ndarray:
@@ -22,19 +22,26 @@ def dyed(picture: np.ndarray, rgb, contrast: float = 0.75) -> np.ndarray:
     return np.concatenate([color * alpha[..., None], alpha[..., None]], -1).astype(np.float32)
 
 
-def turned(picture: np.ndarray, hue: float, saturation: float) -> np.ndarray:
+def turned(picture: np.ndarray, hue: float, saturation: float, gain) -> np.ndarray:
     """Turn the hues of a picture (h, w, 4), premultiplied, about the grey axis and scale its saturation.
 
     Args:
         picture: the picture.
         hue: angle [rad].
         saturation: factor.
+        gain: (3,) on the resulting colours.
     """
-    rgb = picture[..., :3]
-    luma = (rgb @ _LUMA)[..., None]
-    color = saturation * (rgb - luma) @ _about_grey(hue).T
-    mixed = np.clip(luma + color, 0, picture[..., 3:])
-    return np.concatenate([mixed, picture[..., 3:]], -1).astype(np.float32)
+    grey = np.tile(_LUMA, (3, 1))
+    return _mapped(picture, np.diag(gain) @ (grey + saturation * _about_grey(hue) @ (np.eye(3) - grey)))
+
+
+def _mapped(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Apply a linear map (3, 3) to colours; results stay between 0 and alpha."""
+    whole = np.eye(4, dtype=np.float32)
+    whole[:3, :3] = matrix
+    mapped = cv2.transform(picture, whole)
+    np.maximum(mapped, 0, out=mapped)
+    return np.minimum(mapped, picture[..., 3:], out=mapped)
 
 
 def _about_grey(angle: float) -> np.ndarray:

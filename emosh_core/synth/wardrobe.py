@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from emosh_core.body.ehm import EhmModel, ShapedBody
 from emosh_core.render.shade import vertex_normals
 from emosh_core.synth.assembly import Mesh, Sheet, assemble, body_as_worn
 from emosh_core.synth.atlas import cut, density
 from emosh_core.synth.base import load_base
-from emosh_core.synth.cards import deal
+from emosh_core.synth.cards import deal, sheets
 from emosh_core.synth.covered import covered, inner, neighbours, smooth
 from emosh_core.synth.figure import Figure, Person
 from emosh_core.synth.garment import covered_shoe, hidden_faces, wear
@@ -32,6 +31,8 @@ CLOSE_UP = {"head": 2.0, "eyes": 2.5, "eyebrows": 2.0, "eyelashes": 2.0, "hair":
 """How much finer than the rest of a person some textures are kept."""
 GLOSS = {"skin": 0.15, "cloth": 0.0, "shoes": 0.4, "eyes": 0.8, "teeth": 0.8, "tongue": 0.5, "hair": 0.25}
 HAIR_LAYERS = 3
+OCCLUSION = 0.5
+"""How much darker skin is that no light from around reaches at rest."""
 CLOTH_REACH, HAIR_REACH = 0.04, 0.06
 """What lies less far outside the skin covers it [m]."""
 HEM_RINGS = 2
@@ -39,7 +40,7 @@ HEM_RINGS = 2
 
 
 @dataclass(frozen=True, eq=False)
-class _Skin:
+class Surface:
     """The body's surface, sorted by what has a texture of its own."""
 
     faces: np.ndarray
@@ -67,8 +68,8 @@ class PackWardrobe:
         self.name = f"pack {self.pack.fingerprint[:12]}"
         parts = f"{VERSION} {self.pack.fingerprint} {self.base.fingerprint} {body.fingerprint}"
         self.fingerprint = hashlib.sha256(parts.encode()).hexdigest()
-        self._covered_by = functools.lru_cache(maxsize=64)(self._cover)
-        self._layers_of = functools.lru_cache(maxsize=32)(self._deal)
+        self.covered_by = functools.lru_cache(maxsize=64)(self._cover)
+        self.layers_of = functools.lru_cache(maxsize=32)(self._deal)
 
     def person(self, rng: np.random.Generator, split: str) -> Person:
         """Draw somebody whose identity belongs to a split, and what they wear."""
@@ -81,7 +82,7 @@ class PackWardrobe:
             self.body.with_shape_of(person.shape))
 
     @functools.cached_property
-    def skin(self) -> _Skin:
+    def skin(self) -> Surface:
         """The body's surface."""
         model = self.body
         faces, face_uv = model.faces.cpu().numpy(), model.face_uv.cpu().numpy()
@@ -89,24 +90,24 @@ class PackWardrobe:
         names = np.array([name if name == "head" or name.startswith(("eye", "mouth", "tongue")) else "body"
                           for name in model.part_names])
         normals = vertex_normals(model.template[None], model.faces)[0].cpu().numpy()
-        return _Skin(faces, corners, model.uv.cpu().numpy()[uv_rows], owner, names[model.face_part.cpu().numpy()],
+        return Surface(faces, corners, model.uv.cpu().numpy()[uv_rows], owner, names[model.face_part.cpu().numpy()],
                      model.template.cpu().numpy(), normals, neighbours(faces, len(model.template)))
+
+    @functools.cached_property
+    def _average(self) -> ShapedBody:
+        return self.base.model.with_shape(*(self.body.template.new_zeros(count) for count in (32, 64)))
 
     def _cover(self, kind: str, name: str) -> np.ndarray:
         """Say which vertices of the average body (V,) an item covers."""
         geometry = self.pack.geometry(self.pack.item(kind, name))
-        average = self.base.model.with_shape(*(torch.zeros(n, dtype=self.body.template.dtype,
-                                                           device=self.body.template.device) for n in (32, 64)))
-        verts = wear(geometry, self.base, average).verts.cpu().numpy()
+        verts = wear(geometry, self.base, self._average).verts.cpu().numpy()
         reach = HAIR_REACH if kind == "hair" else CLOTH_REACH
         return covered(self.skin.verts, self.skin.normals, verts, geometry.faces, reach)
 
     def _deal(self, name: str) -> np.ndarray:
         """Return the layer of each face of a hair style."""
         geometry = self.pack.geometry(self.pack.item("hair", name))
-        average = self.base.model.with_shape(*(torch.zeros(n, dtype=self.body.template.dtype,
-                                                           device=self.body.template.device) for n in (32, 64)))
-        return deal(wear(geometry, self.base, average).verts.cpu().numpy(), geometry.faces, HAIR_LAYERS)
+        return deal(wear(geometry, self.base, self._average).verts.cpu().numpy(), geometry.faces, HAIR_LAYERS)
 
 
 class _Dressing:
@@ -165,7 +166,7 @@ class _Dressing:
         surface, looks = self.wardrobe.skin, self.looks
         ids = self.wardrobe.base.body_ids
         hidden = np.logical_or.reduce([geometry.deleted for geometry in worn])[ids]
-        under = self.wardrobe._covered_by("outfit", looks["outfit"])
+        under = self.wardrobe.covered_by("outfit", looks["outfit"])
         hidden |= inner(under | hidden, surface.near, HEM_RINGS)
         visible = ~hidden_faces(surface.faces, hidden)
         count = len(self.wardrobe.body.template)
@@ -177,18 +178,19 @@ class _Dressing:
             if keep.any():
                 sheet = self._sheet(0, surface.faces[keep], surface.corners[keep], surface.uv, surface.owner, item,
                                     str(group))  # fmt: skip
-                self.solid.append(_recoloured(sheet, scaled(sheet.piece.picture, color(looks, "skin"))))
+                self.solid.append(_recoloured(sheet, turned(sheet.piece.picture, 0.0, looks["skin_saturation"],
+                                                            color(looks, "skin"))))
 
     def _skin_tint(self) -> np.ndarray:
         """Return (V, 3): dark inside the mouth, the colour of hair under hair."""
         surface, looks = self.wardrobe.skin, self.looks
-        tint = np.ones((len(surface.verts), 3), np.float32)
-        mouth = np.unique(surface.faces[surface.group == "mouth_cavity"])
-        tint[mouth] = 0.25
+        shade = 1 - OCCLUSION * (1 - smooth(self.wardrobe.base.openness, surface.near, 1))
+        shade[np.unique(surface.faces[surface.group == "mouth_cavity"])] = 0.2
+        tint = np.repeat(shade[:, None], 3, 1).astype(np.float32)
         if looks["hair"] == "none":
             return tint
-        under = self.wardrobe._covered_by("hair", looks["hair"]) & _scalp(self.wardrobe)
-        share = smooth(under.astype(np.float32), surface.near, 2)[:, None]
+        under = self.wardrobe.covered_by("hair", looks["hair"]) & _scalp(self.wardrobe)
+        share = smooth(inner(under, surface.near, 1).astype(np.float32), surface.near, 2)[:, None]
         return tint * (1 - share * (1 - np.clip(color(looks, "hair") / 0.5, 0.15, 1)))
 
     def _outfit(self, geometry: Geometry) -> None:
@@ -198,8 +200,9 @@ class _Dressing:
         for part, keep in (("top", top), ("bottom", ~top)):
             if keep.any():
                 sheet = self._whole(mesh, geometry, item, "outfit", keep=keep)
-                picture = turned(sheet.piece.picture, self.looks[f"{part}_hue"], 2 * self.looks[f"{part}_saturation"])
-                self.solid.append(_recoloured(sheet, scaled(picture, color(self.looks, part))))
+                self.solid.append(_recoloured(sheet, turned(
+                    sheet.piece.picture, self.looks[f"{part}_hue"], self.looks[f"{part}_saturation"],
+                    color(self.looks, part))))  # fmt: skip
 
     def _shoes(self, geometry: Geometry, outfit: Geometry) -> None:
         item = self.pack.item("shoes", str(self.looks["shoes"]))
@@ -211,7 +214,9 @@ class _Dressing:
 
     def _eyes(self, item: Item) -> None:
         geometry = self.pack.geometry(item)
-        mesh = self._add(geometry, GLOSS["eyes"])
+        near = self.wardrobe.base.rows.cpu().numpy()[geometry.ref_ids]
+        open_ = (self.wardrobe.base.openness[near] * geometry.ref_weights).sum(1).clip(0, 1)
+        mesh = self._add(geometry, GLOSS["eyes"], np.repeat((1 - 0.5 * (1 - open_))[:, None], 3, 1))
         self.solid.append(self._whole(mesh, geometry, item, "eyes", str(self.looks["eyes"])))
 
     def _mouth(self, teeth: Item, tongue: Item) -> None:
@@ -220,7 +225,8 @@ class _Dressing:
             mesh = self._add(geometry, GLOSS[item.kind])
             depth = self.meshes[mesh].worn.verts[:, 2].cpu().numpy()
             behind = (depth.max() - depth) / 0.045
-            self.meshes[mesh].tint[:] = np.clip(1.0 - 0.85 * behind, 0.15, 1)[:, None]
+            front = 0.85 if item is teeth else 0.62
+            self.meshes[mesh].tint[:] = np.clip(front * (1 - behind), 0.12, 1)[:, None] * np.array([1, 0.96, 0.9])
             sheet = self._whole(mesh, geometry, item, item.kind)
             gain = np.full(3, self.looks["teeth_white"] if item is teeth else 0.8)
             self.solid.append(_recoloured(sheet, _opaque(scaled(sheet.piece.picture, gain))))
@@ -240,7 +246,7 @@ class _Dressing:
         item = self.pack.item("hair", str(self.looks["hair"]))
         geometry = self.pack.geometry(item)
         mesh = self._add(geometry, GLOSS["hair"])
-        layer = self.wardrobe._layers_of(item.name)
+        layer = self.wardrobe.layers_of(item.name)
         whole = self._whole(mesh, geometry, item, "hair")
         whole = _recoloured(whole, dyed(whole.piece.picture, color(self.looks, "hair")))
         return [[Sheet(mesh, whole.faces[layer == k], whole.corners[layer == k], whole.owner, whole.piece)]
@@ -260,15 +266,10 @@ def _opaque(picture: np.ndarray) -> np.ndarray:
 
 def _above_waist(geometry: Geometry, verts: np.ndarray, shaped: ShapedBody) -> np.ndarray:
     """Say which faces (F,) belong to pieces of a garment that reach up to the chest, not down to the knees."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    rows, columns = geometry.faces[:, [0, 1]].ravel(), geometry.faces[:, [1, 2]].ravel()
-    _, piece = connected_components(coo_matrix((np.ones(len(rows)), (rows, columns)), [len(verts)] * 2), False)
+    piece = sheets(geometry.faces, len(verts))
     waist = float(shaped.rest_joints[3, 1])
-    height = verts[:, 1]
-    middle = np.bincount(piece, height) / np.bincount(piece)
-    return middle[piece[geometry.faces[:, 0]]] > waist
+    middle = np.bincount(piece, verts[geometry.faces, 1].mean(1)) / np.bincount(piece)
+    return middle[piece] > waist
 
 
 def _scalp(wardrobe: PackWardrobe) -> np.ndarray:
