@@ -18,7 +18,8 @@ from emosh_core.settings import SynthConfig
 from emosh_core.synth.dice import Dice
 from emosh_core.synth.draw import Drawn, Studio
 from emosh_core.synth.figure import Person, Wardrobe
-from emosh_core.synth.motion import Staged, compose, stage
+from emosh_core.synth.motion.score import compose
+from emosh_core.synth.motion.stage import Staged, stage
 from emosh_core.synth.scene.backdrop import Backdrop
 from emosh_core.synth.scene.draws import draw
 from emosh_core.synth.scene.film import Film, choose_film

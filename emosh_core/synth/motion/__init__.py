@@ -1,0 +1,1 @@
+"""What synthetic people do: drawn as a score, then put on a body."""
