@@ -356,7 +356,7 @@ def jacks(rng: np.random.Generator, clock: np.ndarray, tempo: float) -> Action:
     half = rng.uniform(0.42, 0.55) / tempo  # seconds from closed to open
     begin = clock[0] - rng.uniform(0, 2) * half
     beats = np.arange(begin, clock[-1] + 3 * half, half)
-    open_ = moves(clock, 0.0, [(t, t + 0.7 * half, (k + 1) % 2) for k, t in enumerate(beats)])
+    open_ = moves(clock, 0.0, [(t, t + half, (k + 1) % 2) for k, t in enumerate(beats)])
     air = sum(hump(clock, t, 0.35 * half, 0, 0.35 * half) for t in beats)
     crouch_ = sum(hump(clock, t + 0.62 * half, 0.2 * half, 0, 0.2 * half) for t in beats)
     high, wide, narrow = rng.uniform(0.05, 0.1), rng.uniform(0.6, 0.85), rng.uniform(0.15, 0.25)

@@ -92,7 +92,9 @@ def limited(turns: np.ndarray) -> np.ndarray:
     np.put_along_axis(twist, axes, np.take_along_axis(held, axes, -1), -1)
     np.put_along_axis(swing, axes, 0.0, -1)
     both = Rotation.from_rotvec(swing.reshape(-1, 3)) * Rotation.from_rotvec(twist.reshape(-1, 3))
-    return both.as_rotvec().reshape(turns.shape)
+    result = both.as_rotvec().reshape(turns.shape)
+    result[..., 0, :] = turns[..., 0, :]  # the body as a whole may face anywhere
+    return result
 
 
 def _axes(shape: tuple[int, ...]) -> np.ndarray:

@@ -24,6 +24,7 @@ FOREARM = 0.6  # of a turn of the palm is made at the elbow, the rest at the wri
 MIRROR = np.array([1.0, -1.0, -1.0])  # axis-angle of the left side to the right side's
 ACROSS = np.array([-1.0, 1.0, 1.0])  # a vector of the left side to the right side's
 ELBOW = np.array([0.45, -1.0, -0.45])  # where an elbow points that nobody turns
+TURNING = 0.07  # [s] standard deviation of the blur of a forearm's turn
 SETTLE = 0.05  # [s] over which the pelvis gives way to legs that are too short
 
 
@@ -63,6 +64,7 @@ def perform(clock: np.ndarray, feet: Footwork, posture: Posture) -> tuple[np.nda
         its standing place (T, 3) [legs].
     """
     turns = np.zeros((len(clock), 55, 3))
+    rate = 1 / (clock[1] - clock[0]) if len(clock) > 1 else 30.0
     heading = _about("y", feet.yaw)
     pelvis = heading * _euler(posture.tilt)
     turns[:, 0] = pelvis.as_rotvec()
@@ -73,12 +75,11 @@ def perform(clock: np.ndarray, feet: Footwork, posture: Posture) -> tuple[np.nda
     for joint, share in ((12, NECK), (15, 1 - NECK)):
         turns[:, joint] = _euler(share * posture.head).as_rotvec()
     for k in range(2):
-        _arm(turns, k, chest, heading, posture)
+        _arm(turns, k, chest, heading, posture, TURNING * rate)
         turns[:, list(HANDS[("left", "right")[k]])] = posture.fingers[:, k] * (1, MIRROR)[k]
     place = feet.root * (1, 0, 1) + heading.apply(posture.sway)
     place[:, 1] += feet.root[:, 1]
     body = proportions()
-    rate = 1 / (clock[1] - clock[0]) if len(clock) > 1 else 30.0
     place[:, 1] -= reach_down(place, pelvis, feet.ankle, body, SETTLE * rate)
     for k in range(2):
         foot = _about("y", feet.heading[:, k]) * _about("x", feet.pitch[:, k])
@@ -119,16 +120,20 @@ def _columns(*axes: np.ndarray) -> Rotation:
     return Rotation.from_matrix(np.stack(axes, -1))
 
 
-def _opened(line: np.ndarray, aside: np.ndarray, upper: float, lower: float) -> tuple[np.ndarray, np.ndarray]:
+def _opened(
+    line: np.ndarray, aside: np.ndarray, upper: float, lower: float, frames: float = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the unit directions of a limb's two bones.
 
     Args:
         line: (T, 3) from root to end, within reach.
         aside: (T, 3) roughly where the middle joint goes.
+        frames: standard deviation over which that is blurred: along the line it has no direction, and would flip.
     """
     length = np.linalg.norm(line, axis=-1, keepdims=True)
     along = line / length
-    aside = _unit(aside - (aside * along).sum(-1, keepdims=True) * along)
+    across = lambda v: v - (v * along).sum(-1, keepdims=True) * along  # noqa: E731
+    aside = _unit(across(smoothed(across(aside), frames)))
     cosine = np.clip((upper**2 + length**2 - lower**2) / (2 * upper * length), -1, 1)
     first = cosine * along + np.sqrt(1 - cosine**2) * aside
     return first, _unit(line - upper * first)
@@ -144,7 +149,9 @@ def _reach(line: np.ndarray, upper: float, lower: float) -> np.ndarray:
     return line / np.maximum(length, 1e-6) * np.maximum(wanted, shortest)
 
 
-def _arm(turns: np.ndarray, k: int, chest: Rotation, heading: Rotation, posture: Posture) -> None:
+def _arm(
+    turns: np.ndarray, k: int, chest: Rotation, heading: Rotation, posture: Posture, frames: float
+) -> None:
     """Set collar, shoulder, elbow and wrist of an arm; computed as a left arm and mirrored."""
     body = proportions()
     flip = (np.ones(3), ACROSS)[k]
@@ -161,25 +168,26 @@ def _arm(turns: np.ndarray, k: int, chest: Rotation, heading: Rotation, posture:
     upper, lower = np.linalg.norm(bones[1]), np.linalg.norm(bones[2])
     line = _reach(target - moved, upper, lower)
     swivel = Rotation.from_rotvec(_unit(line) * posture.swivel[:, k, None])
-    first, second = _opened(line, swivel.apply(ELBOW), upper, lower)
+    first, second = _opened(line, swivel.apply(ELBOW), upper, lower, frames)
     hinge = _unit(np.cross(first, second))
     arm = _columns(first, -hinge, np.cross(first, -hinge))
     bend = np.arccos((first * second).sum(-1).clip(-1, 1))
     forearm = arm * _about("y", -bend)
-    turn = _pronation(forearm, posture.palm[:, k])
+    turn = _pronation(forearm, posture.palm[:, k], frames)
     hand = Rotation.from_rotvec(np.stack([(1 - FOREARM) * turn, -posture.bend[:, k, 1], -posture.bend[:, k, 0]], -1))
     parts = (blade, blade.inv() * arm, _about("y", -bend) * _about("x", FOREARM * turn), hand)
     for joint, part in zip((collar, shoulder, elbow, wrist), parts):
         turns[:, joint] = part.as_rotvec() * (1, MIRROR)[k]
 
 
-def _pronation(forearm: Rotation, palm: np.ndarray) -> np.ndarray:
+def _pronation(forearm: Rotation, palm: np.ndarray, frames: float) -> np.ndarray:
     """Return by how much (T,) [rad] the forearm turns about itself for the palm to face a direction (T, 3)."""
-    local = forearm.inv().apply(palm)
+    # A palm that is to face along the forearm would flip: what is wanted is blurred over time.
+    local = smoothed(forearm.inv().apply(palm), frames)
     # The palm faces −y at 0; a turn by φ about x takes it to (0, −cos φ, −sin φ).
     angle = np.unwrap(np.arctan2(-local[:, 2], -local[:, 1]))
     angle -= 2 * np.pi * np.round(np.median(angle) / (2 * np.pi))
-    return 1.45 * np.tanh(angle / 1.45)
+    return smoothed(1.45 * np.tanh(angle / 1.45), frames)
 
 
 def reach_down(

@@ -220,16 +220,18 @@ def _touch(score: Score, pose: Pose, shaped: ShapedBody) -> Pose:
     if not touches:
         return pose
     slim, _ = _slim(shaped)
+    begun: list[np.ndarray] = []
     for _ in range(ROUNDS):
         with torch.no_grad():
             posed = slim.with_pose(pose)
         marks, joints = posed.landmarks().double().cpu().numpy(), posed.joints.double().cpu().numpy()
         turned = posed.rotmats.double().cpu().numpy()
         body_pose = pose.body_pose.double().cpu().numpy()
-        for touch in touches:
-            k = touch.hand
-            gap = (_target(touch, marks, joints, turned) - _probe(touch, marks)) * touch.weight[:, None]
-            _reach_for(body_pose, turned, joints, k, gap)
+        begun = begun or [_probe(touch, marks) for touch in touches]
+        for touch, start in zip(touches, begun, strict=True):
+            # A touch that weighs half goes half the way, in however many rounds.
+            wanted = start + touch.weight[:, None] * (_target(touch, marks, joints, turned) - start)
+            _reach_for(body_pose, turned, joints, touch.hand, wanted - _probe(touch, marks))
         pose = Pose(**{**vars(pose), "body_pose": torch.as_tensor(body_pose).to(pose.body_pose)})
     return pose
 
