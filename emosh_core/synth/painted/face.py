@@ -79,23 +79,27 @@ def _fixed(body: EhmModel) -> dict[str, np.ndarray]:
     lids, hollow = np.zeros_like(lips), np.zeros_like(lips)
     for upper, lower in LIDS.values():
         above, below = points[list(upper)], points[list(lower)]
-        lids = np.maximum(lids, _blur(_line(above + [0, 0.0006, 0], 0.0016), 0.0004))
+        lids = np.maximum(lids, _blur(_line(_up(above, 0.0006), 0.0016), 0.0004))
         lids = np.maximum(lids, 0.45 * _blur(_line(below - [0, 0.0004, 0], 0.0008), 0.0004))
-        fold = above + [0, 0.0055, 0]
+        fold = _up(above, 0.0055)
         hollow = np.maximum(hollow, 0.8 * _blur(_line(fold[1:], 0.0012), 0.0006))
-        hollow = np.maximum(hollow, 0.5 * _blur(_fill(np.concatenate([above + [0, 0.005, 0], below[::-1]])), 0.004))
+        hollow = np.maximum(hollow, 0.5 * _blur(_fill(np.concatenate([_up(above, 0.005), below[::-1]])), 0.004))
     return {"lips": lips, "part": part, "lids": lids, "shadow": hollow, "beard": _beard(points, lips)}
+
+
+def _up(places: np.ndarray, height: float) -> np.ndarray:
+    return places + np.array([0, height, 0])
 
 
 def _beard(points: np.ndarray, lips: np.ndarray) -> np.ndarray:
     """Cheeks below a line from ear to mouth corner, the upper lip, the chin; not the lips."""
-    rim = points[[234, 58, 172, 136, 150, 176, 148, 152, 377, 400, 379, 365, 397, 288, 454]]
-    rim = rim * [1.25, 1, 1] - [0, 0.02, 0]
-    inner = points[[410, 391, 327, 2, 98, 165, 186]]
-    cheeks = points[[434, 432, 212, 214]][[0, 1, 2, 3]]
-    outline = np.concatenate([rim, cheeks[:2], inner[:1] + [0.004, 0, 0], inner[1:2], inner[2:5] - [0, 0.003, 0],
-                              inner[5:6], inner[6:] - [0.004, 0, 0], cheeks[2:]])  # fmt: skip
-    return _blur(_fill(outline), 0.004) * (1 - lips)
+    jaw = points[[234, 58, 172, 136, 150, 176, 148, 152, 377, 400, 379, 365, 397, 288, 454]]
+    jaw = jaw * [1.3, 1, 1] - [0, 0.03, 0]
+    left, right = points[[454, 411, 410]] * [1.1, 1, 1], points[[186, 187, 234]] * [1.1, 1, 1]
+    nose = _up(points[[391, 327, 2, 98, 165]], -0.002)
+    outline = np.concatenate([jaw, left[:1], _up(left[1:2], -0.018), left[2:], nose, right[:1],
+                              _up(right[1:2], -0.018), right[2:]])  # fmt: skip
+    return _blur(_fill(outline), 0.006) * (1 - lips)
 
 
 def _brows(points: np.ndarray, rng: np.random.Generator, thickness: float, arch: float) -> np.ndarray:

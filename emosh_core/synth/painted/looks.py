@@ -3,7 +3,6 @@
 import numpy as np
 
 from emosh_core.synth.painted.eyes import IRISES
-from emosh_core.synth.painted.fabric import KINDS
 from emosh_core.synth.people import Phenotype
 
 SEEDS = 2**31
@@ -20,8 +19,10 @@ STYLES = {
 }
 OUTFITS = {
     "man": ("t-shirt and jeans", "sweater and trousers", "t-shirt and shorts", "tank and shorts", "shirt and trousers"),
-    "woman": ("t-shirt and jeans", "sweater and trousers", "t-shirt and shorts", "tank and leggings"),
+    "woman": ("t-shirt and jeans", "sweater and trousers", "dress", "top and skirt", "tank and leggings"),
 }
+
+SHOES = ("sneakers", "sneakers", "shoes", "boots")
 
 
 def draw_looks(rng: np.random.Generator, phenotype: Phenotype) -> dict[str, str | float]:
@@ -41,10 +42,11 @@ def draw_looks(rng: np.random.Generator, phenotype: Phenotype) -> dict[str, str 
         "lipstick": float(rng.uniform(0.2, 0.8)) if not man and rng.random() < 0.4 else 0.0,
         "liner": float(rng.uniform(0.2, 1.0)) if not man else 0.0,
         "stubble": {"none": 0.12 * man, "stubble": 0.5, "full": 0.7}[beard] * (1 if melanin < 1.4 else 0.7),
-        "beard": beard, "brow_density": float(rng.uniform(0.75, 1.0)), "brow_thickness": float(rng.uniform(0.8, 1.3) if man else rng.uniform(0.55, 0.9)),
+        "beard": beard, "brow_density": float(rng.uniform(0.75, 1.0)),
+        "brow_thickness": float(rng.uniform(0.8, 1.3) if man else rng.uniform(0.55, 0.9)),
         "eyes": str(rng.choice(eyes)), "hair": str(rng.choice(STYLES[gender])), "hair_color": hair,
         "hair_red": float(color[0]), "hair_green": float(color[1]), "hair_blue": float(color[2]),
-        "outfit": str(rng.choice(OUTFITS[gender])), "seed": float(rng.integers(SEEDS)),
+        "shoes": str(rng.choice(SHOES)), "outfit": str(rng.choice(OUTFITS[gender])), "seed": float(rng.integers(SEEDS)),
     }  # fmt: skip
 
 
@@ -61,15 +63,22 @@ def _hair_color(rng: np.random.Generator, melanin: float, age: float) -> str:
 
 def cloth_colors(rng: np.random.Generator, kind: str) -> np.ndarray:
     """Return base and second colour (2, 3), 0..1, of a cloth of one of `fabric.KINDS`."""
-    assert kind in KINDS
     if kind == "denim":
         base = np.array([0.24, 0.33, 0.50]) * rng.uniform(0.35, 1.15)
         return np.stack([base, base])
     hue, value = rng.random(), rng.uniform(0.12, 0.9)
     strong = rng.choice([0.08, 0.35, 0.65])
-    base = _from_hue(hue, strong, value)
-    other = _from_hue(hue + rng.choice([0.0, 0.45, 0.1]), rng.choice([0.05, 0.5]), value + (0.45 if value < 0.5 else -0.45))
+    base, second = _from_hue(hue, strong, value), value + (0.45 if value < 0.5 else -0.45)
+    other = _from_hue(hue + rng.choice([0.0, 0.45, 0.1]), rng.choice([0.05, 0.5]), second)
     return np.stack([base, other]).clip(0.04, 0.95)
+
+
+def shoe_colors(rng: np.random.Generator, kind: str) -> np.ndarray:
+    """Return the colours (3, 3) of leather, sole and sock."""
+    browns = np.array([[0.05, 0.05, 0.05], [0.22, 0.13, 0.08], [0.36, 0.22, 0.12]])
+    leather = browns[rng.integers(3)] if kind != "sneakers" else cloth_colors(rng, "plain")[0]
+    sole = np.full(3, rng.choice([0.85, 0.88, 0.2])) if kind == "sneakers" else 0.4 * leather
+    return np.stack([leather, sole, np.full(3, rng.choice([0.08, 0.3, 0.8]))])
 
 
 def _from_hue(hue: float, strength: float, value: float) -> np.ndarray:

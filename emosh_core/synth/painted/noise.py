@@ -35,7 +35,8 @@ def ramp(x: np.ndarray, low: float, high: float) -> np.ndarray:
 def blob(places: np.ndarray, centre, radius: float) -> np.ndarray:
     """Return exp(−(d / radius)²) of the distance to a centre (3,), for places (N, 3) [m]."""
     x, y, z = (np.float32(c) for c in centre)
-    return np.exp(-((places[:, 0] - x) ** 2 + (places[:, 1] - y) ** 2 + (places[:, 2] - z) ** 2) / np.float32(radius**2))
+    square = (places[:, 0] - x) ** 2 + (places[:, 1] - y) ** 2 + (places[:, 2] - z) ** 2
+    return np.exp(-square / np.float32(radius**2))
 
 
 def mix(colors: np.ndarray, color, share: np.ndarray) -> np.ndarray:

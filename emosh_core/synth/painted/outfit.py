@@ -8,11 +8,17 @@ from emosh_core.body.ehm import ShapedBody
 from emosh_core.synth.painted.assemble import Piece
 from emosh_core.synth.painted.atlas import Atlas
 from emosh_core.synth.painted.fabric import lay, weave
-from emosh_core.synth.painted.garment import Top, Trousers, sew
-from emosh_core.synth.painted.looks import cloth_colors
+from emosh_core.synth.painted.garment import Top, Trousers, hidden_by, sew
+from emosh_core.synth.painted.looks import cloth_colors, shoe_colors
+from emosh_core.synth.painted.shoes import covers, make_shoes
+from emosh_core.synth.painted.skirt import sew_skirt
 
 BESIDE = 0.03
 """Cloth is painted this far beyond its rim [m], for the hem."""
+SHOWN_UNDER, SHOWN_IN_SKIRT = 0.035, 0.12
+"""How far inside a hem the body still is drawn [m]."""
+TEXELS_PER_METRE = 0.53
+"""Density of the body's texture, per texel of its side."""
 OVERLAP = 0.05
 """How far trousers reach up under a shirt [m]."""
 
@@ -27,10 +33,17 @@ class Outfit:
     trousers: Trousers | None
     trousers_cloth: str
     skirt: tuple[float, float] | None = None
-    """Height of waist and hem [m] and"""
+    """Heights of waist and hem [m]."""
     skirt_flare: float = 0.0
+    """How much wider the skirt gets per metre of depth."""
     one_cloth: bool = False
     """A dress: the skirt is of the top's cloth."""
+    shoes: str
+    """One of `shoes.COLLAR`."""
+    colors: dict[str, np.ndarray]
+    """Of "top", "trousers" (2, 3) and "shoes" (3, 3), 0..1."""
+    seeds: dict[str, int]
+    """Of the same, for what is random in their cloth."""
 
     @property
     def garments(self) -> list[Top | Trousers]:
@@ -38,38 +51,45 @@ class Outfit:
         return [self.top] if self.trousers is None else [self.trousers, self.top]
 
 
-def draw_outfit(name: str, rng: np.random.Generator) -> Outfit:
-    """Draw the cut and cloth of an outfit of `looks.OUTFITS`."""
+def draw_outfit(name: str, shoes: str, rng: np.random.Generator) -> Outfit:
+    """Draw the cut and cloth of an outfit of `looks.OUTFITS` and shoes of a kind."""
+    cut = _cut(name, rng)
+    colors = {part: cloth_colors(rng, cut[f"{part}_cloth"]) for part in ("top", "trousers")}
+    seeds = {part: int(rng.integers(2**31)) for part in ("top", "trousers", "shoes")}
+    return Outfit(**cut, shoes=shoes, colors=colors | {"shoes": shoe_colors(rng, shoes)}, seeds=seeds)
+
+
+def _cut(name: str, rng: np.random.Generator) -> dict:
     kinds = lambda *names: str(rng.choice(names))  # noqa: E731
-    short, hem = rng.uniform(0.29, 0.37), rng.uniform(-0.10, -0.03)
-    tee = Top(hem=hem, sleeve=short, vee=float(rng.choice([0, 0, 0.06])), neck=rng.uniform(0, 0.015), loose=rng.uniform(0.008, 0.022))
-    long = Trousers(waist=hem + OVERLAP, hem=rng.uniform(-0.86, -0.82), flare=rng.uniform(0.008, 0.024))
-    shorts = replace(long, hem=rng.uniform(-0.42, -0.26), flare=rng.uniform(0.014, 0.026))
+    hem = rng.uniform(-0.10, -0.03)
+    tee = Top(hem=hem, sleeve=rng.uniform(0.29, 0.37), vee=float(rng.choice([0, 0, 0.06])),
+              neck=rng.uniform(0, 0.012), loose=rng.uniform(0.008, 0.022))  # fmt: skip
+    tank = replace(tee, sleeve=0.0, neck=rng.uniform(0.015, 0.03), vee=0.0)
     sweater = replace(tee, sleeve=rng.uniform(0.62, 0.65), vee=0.0, ease=0.013, loose=0.016)
-    tank = replace(tee, sleeve=0.0, neck=rng.uniform(0.02, 0.035), vee=0.0)
-    plain = kinds("plain", "stripes", "print", "heather", "checks", "dots")
-    if name == "t-shirt and jeans":
-        return Outfit(top=tee, top_cloth=plain, trousers=long, trousers_cloth="denim")
-    if name == "t-shirt and shorts":
-        return Outfit(top=tee, top_cloth=plain, trousers=shorts, trousers_cloth=kinds("plain", "denim", "heather"))
-    if name == "tank and shorts":
-        return Outfit(top=tank, top_cloth=plain, trousers=shorts, trousers_cloth=kinds("plain", "denim", "heather"))
-    if name == "sweater and trousers":
-        return Outfit(top=sweater, top_cloth=kinds("plain", "knit", "stripes", "heather"), trousers=long,
-                      trousers_cloth=kinds("plain", "denim", "heather"))  # fmt: skip
-    if name == "shirt and trousers":
-        shirt = replace(tee, sleeve=rng.uniform(0.62, 0.65), vee=0.05, neck=-0.012)
-        return Outfit(top=shirt, top_cloth=kinds("plain", "checks", "stripes"), trousers=long, trousers_cloth="plain")
-    if name == "tank and leggings":
-        tight = replace(long, flare=0.001, ease=0.003)
-        return Outfit(top=replace(tank, loose=0.006), top_cloth=plain, trousers=tight, trousers_cloth="plain")
-    waist, leg = rng.uniform(0.03, 0.07), rng.uniform(-0.46, -0.28)
+    long = Trousers(waist=hem + OVERLAP, hem=rng.uniform(-0.86, -0.84), flare=rng.uniform(0.008, 0.024))
+    shorts = replace(long, hem=rng.uniform(-0.42, -0.26), flare=rng.uniform(0.014, 0.026))
+    any_, legs = kinds("plain", "stripes", "print", "heather", "checks", "dots"), kinds("plain", "denim", "heather")
+    cuts = {
+        "t-shirt and jeans": (tee, any_, long, "denim"),
+        "t-shirt and shorts": (tee, any_, shorts, legs),
+        "tank and shorts": (tank, any_, shorts, legs),
+        "sweater and trousers": (sweater, kinds("plain", "knit", "stripes", "heather"), long, legs),
+        "shirt and trousers": (replace(sweater, vee=0.05, ease=0.009, loose=0.012, neck=-0.01),
+                               kinds("plain", "checks", "stripes"), long, "plain"),
+        "tank and leggings": (replace(tank, loose=0.006), any_, replace(long, flare=0.001, ease=0.003), "plain"),
+    }  # fmt: skip
+    if name in cuts:
+        return dict(zip(("top", "top_cloth", "trousers", "trousers_cloth"), cuts[name], strict=True))
+    waist = rng.uniform(0.03, 0.07)
     close = replace(tee if rng.random() < 0.6 else tank, hem=waist - 0.03, loose=0.002)
-    return Outfit(top=close, top_cloth=plain, trousers=None, trousers_cloth=kinds("plain", "denim", "checks", "dots"),
-                  skirt=(waist, leg), skirt_flare=rng.uniform(0.1, 0.35), one_cloth=name == "dress")  # fmt: skip
+    return {
+        "top": close, "top_cloth": any_, "trousers": None, "trousers_cloth": kinds("plain", "denim", "checks", "dots"),
+        "skirt": (waist, rng.uniform(-0.46, -0.28)), "skirt_flare": rng.uniform(0.1, 0.35),
+        "one_cloth": name == "dress",
+    }  # fmt: skip
 
 
-def paint_cloth(outfit: Outfit, atlas: Atlas, on: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def paint_cloth(outfit: Outfit, atlas: Atlas, on: np.ndarray) -> np.ndarray:
     """Return the texture (side, side, 4) that the garments on the body share; upper ones hide lower ones.
 
     Args:
@@ -77,12 +97,12 @@ def paint_cloth(outfit: Outfit, atlas: Atlas, on: np.ndarray, rng: np.random.Gen
     """
     place = atlas.at(on)
     colors, painted = np.zeros_like(atlas.place), np.zeros(len(place), bool)
-    clothes = (outfit.trousers_cloth, outfit.top_cloth) if outfit.trousers else (outfit.top_cloth,)
-    for garment, kind in zip(outfit.garments, clothes, strict=True):
-        pair, field = cloth_colors(rng, kind), garment.inside(place)
+    for garment in outfit.garments:
+        part, kind = ("top", outfit.top_cloth) if garment is outfit.top else ("trousers", outfit.trousers_cloth)
+        field = garment.inside(place)
         which = np.flatnonzero(field > (-BESIDE if garment is outfit.trousers else -BESIDE / 6))
         here, depth = place[which], field[which]
-        cloth = weave(here, *lay(here), kind, pair, rng)
+        cloth = weave(here, *lay(here), kind, outfit.colors[part], np.random.default_rng(outfit.seeds[part]))
         seam = 0.25 * np.exp(-(((depth - 0.018) / 0.0015) ** 2)) + 0.12 * np.exp(-((depth / 0.004) ** 2))
         colors[which] = cloth * (1 - seam)[:, None]
         painted[which] = True
@@ -99,4 +119,20 @@ def dress_in(
         under = outfit.trousers.ease + 0.003 if outfit.trousers and garment is outfit.top else 0.0
         folds = 0.0035 if garment is outfit.top else 0.0025
         pieces.append(sew(shaped, on, garment, atlas, texture, folds, rng, under))
-    return pieces
+    density = TEXELS_PER_METRE * atlas.side
+    if outfit.skirt:
+        part, kind = ("top", outfit.top_cloth) if outfit.one_cloth else ("trousers", outfit.trousers_cloth)
+        pieces.append(sew_skirt(shaped, on, outfit.skirt, outfit.skirt_flare, kind, outfit.colors[part], density,
+                                outfit.seeds[part]))  # fmt: skip
+    return pieces + make_shoes(shaped, outfit.shoes, outfit.colors["shoes"], density, outfit.seeds["shoes"])
+
+
+def hidden_skin(shaped: ShapedBody, on: np.ndarray, outfit: Outfit) -> np.ndarray:
+    """Return which faces (F,) of the body lie under clothes, well inside their rims."""
+    body = shaped.model
+    hidden = hidden_by(body, on, outfit.garments, SHOWN_UNDER)
+    deep = covers(shaped, outfit.shoes)
+    if outfit.skirt:
+        waist, hem = outfit.skirt
+        deep |= (on[:, 1] < waist - SHOWN_UNDER) & (on[:, 1] > hem + SHOWN_IN_SKIRT) & (on[:, 3] < 0.3)
+    return hidden | deep[body.faces.numpy()].all(1)

@@ -15,9 +15,8 @@ from emosh_core.synth.painted.assemble import Piece, assemble
 from emosh_core.synth.painted.atlas import Atlas, lay_out
 from emosh_core.synth.painted.eyes import IRISES, eye_texels, paint_eye
 from emosh_core.synth.painted.face import draw_frontal
-from emosh_core.synth.painted.garment import hidden_by
 from emosh_core.synth.painted.looks import draw_looks
-from emosh_core.synth.painted.outfit import draw_outfit, dress_in, paint_cloth
+from emosh_core.synth.painted.outfit import draw_outfit, dress_in, hidden_skin, paint_cloth
 from emosh_core.synth.painted.places import on_person, places
 from emosh_core.synth.painted.skin import paint_skin
 from emosh_core.synth.people import draw_identity
@@ -30,8 +29,6 @@ TEXELS_PER_PIXEL = 2.6
 """Side of the body's texture per pixel of the person's height: one texel of skin is about 0.8 fine pixels."""
 EYE_AT, EYE_SIDE = 0.82, 0.15
 """Where the eyeball's picture lies in the texture, in a corner that the body leaves free, as shares of its side."""
-SHOWN_UNDER = 0.035
-"""How far inside a hem the body still is drawn [m]."""
 TEETH_BACK = 0.002
 """Teeth lie so much farther back [m]: they must not show between closed lips."""
 SKIN_GLOSS, EYE_GLOSS, TOOTH_GLOSS = 0.15, 0.8, 0.8
@@ -64,16 +61,18 @@ class PaintedWardrobe:
         atlas = lay_out(body, side)
         rngs = iter(np.random.default_rng(int(looks["seed"])).spawn(8))
         shaped = body.with_shape_of(person.shape)
-        outfit = draw_outfit(looks["outfit"], next(rngs))
+        outfit = draw_outfit(looks["outfit"], looks["shoes"], next(rngs))
         on = on_person(shaped, places(body))
-        shown = ~hidden_by(body, on, outfit.garments, SHOWN_UNDER)
+        shown = ~hidden_skin(shaped, on, outfit)
         skin = self._skin(shaped, atlas, looks, shown, next(rngs))
-        cloth = paint_cloth(outfit, atlas, on, next(rngs))
+        cloth = paint_cloth(outfit, atlas, on)
         pieces = [*dress_in(shaped, on, outfit, atlas, cloth, next(rngs)), *_teeth(shaped)]
         figure = assemble(shaped, skin, _skin_gloss(body), pieces)
         return _to_device(figure, self._given)
 
-    def _skin(self, shaped: ShapedBody, atlas: Atlas, looks: dict, shown: np.ndarray, rng: np.random.Generator) -> Piece:
+    def _skin(
+        self, shaped: ShapedBody, atlas: Atlas, looks: dict, shown: np.ndarray, rng: np.random.Generator
+    ) -> Piece:
         body = self._body
         frontal = draw_frontal(body, rng, looks["brow_thickness"], 0.0)
         which = np.flatnonzero(shown[atlas.face])
@@ -83,7 +82,7 @@ class PaintedWardrobe:
         texture[:height, left : left + height] = eye
         texels = atlas.pixels.copy()
         for row, place in eye_texels(body, height).items():
-            texels[row] = place + [left, 0]
+            texels[row] = place + np.float32([left, 0])
         owner = np.zeros(len(texels), np.int64)
         owner[body.face_uv.numpy()] = body.faces.numpy()
         return Piece(
@@ -104,7 +103,7 @@ def _skin_gloss(body: EhmModel) -> np.ndarray:
     gloss = np.full(len(body.template), SKIN_GLOSS)
     for index, name in enumerate(body.part_names):
         verts = body.faces[body.face_part == index].unique().numpy()
-        if name.startswith("eye_front") or name.startswith("eye_back"):
+        if name.startswith(("eye_front", "eye_back")):
             gloss[verts] = EYE_GLOSS
         elif name == "mouth_cavity":
             gloss[verts] = 0.05
@@ -138,7 +137,8 @@ def _to_device(figure: Figure, body: EhmModel) -> Figure:
     device = body.template.device
     if device.type == "cpu":
         return figure
-    moved = lambda thing: {f.name: v.to(device) for f in fields(thing) if isinstance(v := getattr(thing, f.name), Tensor)}  # noqa: E731
+    own = lambda thing: ((f.name, getattr(thing, f.name)) for f in fields(thing))  # noqa: E731
+    moved = lambda thing: {name: v.to(device) for name, v in own(thing) if isinstance(v, Tensor)}  # noqa: E731
     shaped = replace(figure.shaped, model=body, **moved(figure.shaped))
     binding = replace(figure.binding, **moved(figure.binding))
     parts = tuple(replace(part, **moved(part)) for part in figure.parts)
