@@ -34,14 +34,14 @@ def draw_looks(rng: np.random.Generator, phenotype: Phenotype) -> dict[str, str 
     man = gender == "man"
     color = np.clip(np.array(HAIRS[hair]) * rng.uniform(0.85, 1.2), 0, 1)
     eyes = ("brown", "dark") if melanin > 0.9 else tuple(IRISES)
-    beard = str(rng.choice(["none", "stubble", "full"], p=[0.5, 0.3, 0.2])) if man else "none"
+    beard = str(rng.choice(["none", "stubble", "dark stubble"], p=[0.5, 0.3, 0.2])) if man else "none"
     return {
         "gender": gender, "age": round(age, 1), "melanin": melanin, "blood": float(rng.uniform(0.12, 0.42)),
         "flush": float(rng.uniform(0.3, 1.0)),
         "freckles": float(rng.uniform(0.15, 0.35)) if melanin < 0.4 and rng.random() < 0.25 else 0.0,
         "lipstick": float(rng.uniform(0.2, 0.8)) if not man and rng.random() < 0.4 else 0.0,
         "liner": float(rng.uniform(0.2, 1.0)) if not man else 0.0,
-        "stubble": {"none": 0.12 * man, "stubble": 0.5, "full": 0.7}[beard] * (1 if melanin < 1.4 else 0.7),
+        "stubble": {"none": 0.12 * man, "stubble": 0.5, "dark stubble": 0.7}[beard] * (1 if melanin < 1.4 else 0.7),
         "beard": beard, "brow_density": float(rng.uniform(0.75, 1.0)),
         "brow_thickness": float(rng.uniform(0.8, 1.3) if man else rng.uniform(0.55, 0.9)),
         "eyes": str(rng.choice(eyes)), "hair": str(rng.choice(STYLES[gender])), "hair_color": hair,

@@ -15,10 +15,11 @@ from emosh_core.synth.painted.assemble import Piece, assemble
 from emosh_core.synth.painted.atlas import Atlas, lay_out
 from emosh_core.synth.painted.eyes import IRISES, eye_texels, paint_eye
 from emosh_core.synth.painted.face import draw_frontal
+from emosh_core.synth.painted.hair import STYLES, grow_hair, scalp
 from emosh_core.synth.painted.looks import draw_looks
 from emosh_core.synth.painted.outfit import draw_outfit, dress_in, hidden_skin, paint_cloth
 from emosh_core.synth.painted.places import on_person, places
-from emosh_core.synth.painted.skin import paint_skin
+from emosh_core.synth.painted.skin import paint_skin, skin_color
 from emosh_core.synth.people import draw_identity
 
 VERSION = "1"
@@ -65,8 +66,12 @@ class PaintedWardrobe:
         on = on_person(shaped, places(body))
         shown = ~hidden_skin(shaped, on, outfit)
         skin = self._skin(shaped, atlas, looks, shown, next(rngs))
+        color = np.array([looks["hair_red"], looks["hair_green"], looks["hair_blue"]])
+        if looks["hair"] in STYLES:
+            skin = replace(skin, tint=skin.tint * _under_hair(shaped, color, looks))
         cloth = paint_cloth(outfit, atlas, on)
-        pieces = [*dress_in(shaped, on, outfit, atlas, cloth, next(rngs)), *_teeth(shaped)]
+        pieces = [*dress_in(shaped, on, outfit, atlas, cloth, next(rngs)), *_teeth(shaped),
+                  *grow_hair(shaped, looks["hair"], color, next(rngs))]  # fmt: skip
         figure = assemble(shaped, skin, _skin_gloss(body), pieces)
         return _to_device(figure, self._given)
 
@@ -97,6 +102,12 @@ def _occlusion(body: EhmModel) -> np.ndarray:
     at = places(body).t_pose
     low = np.exp(-(((at[:, 1] - 0.50) / 0.03) ** 2)) * (at[:, 2] > 0.03) * (at[:, 2] < 0.12) * (np.abs(at[:, 0]) < 0.07)
     return np.repeat(1 - 0.3 * low[:, None], 3, 1)
+
+
+def _under_hair(shaped: ShapedBody, color: np.ndarray, looks: dict) -> np.ndarray:
+    """Return the factor (V, 3) that gives the scalp the colour of the hair on it."""
+    share = 0.8 * scalp(shaped)[:, None]
+    return 1 + share * (np.clip(color / skin_color(looks["melanin"], looks["blood"]), 0, 1.3) - 1)
 
 
 def _skin_gloss(body: EhmModel) -> np.ndarray:
