@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from emosh_cli import options
+from emosh_cli.console import Console, print_json
+from emosh_core.shards import parse_shard
 
 
 def synth(
@@ -55,36 +57,41 @@ def synth(
 
     The same seed gives the same bytes; a run that was interrupted continues; more clips can be added later.
 
-    Kinds of motion for --set motion=KIND: {KINDS}, or a BVH or mocap text file, or a folder of such files.
+    Kinds of motion for --set motion=KIND: idle, talk, gesture, wave, reach, squat, crouch, bow, clap,
+    hips, face, walk, turn, dance, jacks; or a BVH or mocap text file, or a folder of such files.
 
     Example: emosh synth -o clips -n 20 --pairs 2 --assets makehuman_pack --set framing=half
     """
-    from emosh_cli.console import Console, print_json
     from emosh_cli.session import required
     from emosh_core.config import load_settings
     from emosh_core.device import check_device, resolve_device
     from emosh_core.settings import SECTIONS
-    from emosh_core.shards import parse_shard
 
     out = required(out, "a folder for the clips", "-o FOLDER")
     check_device(device)
-    mine = parse_shard(shard)
     settings = load_settings(SECTIONS, file=config, overrides=overrides, section="synth")["synth"]
-    console = Console(quiet=quiet, verbose=verbose)
-    from emosh_core.synth.make import Set, begin, clip_count, make_clips, missing_clips, usual_workers
-    from emosh_core.synth.report import report, takes
+    from emosh_core.synth.make import Set, clip_count
 
     set_ = Set.named(split, seed=seed, others=pairs, assets=assets, config=settings, device=resolve_device(device))
-    count = clip_count(split, clips)
+    console = Console(quiet=quiet, verbose=verbose)
+    _make(out, set_, clip_count(split, clips), parse_shard(shard), workers, console, dry_run=dry_run, json=json)
+
+
+def _make(out: Path, set_, count: int, mine: slice, workers: int, console: Console, *, dry_run: bool, json: bool):
+    """Make what is missing of a set, and a report when all of it is there."""
+    from emosh_core.synth.make import begin, make_clips, missing_clips, usual_workers
+    from emosh_core.synth.report import report, takes
+
     left = missing_clips(out, range(count)[mine])
     if dry_run:
-        plan = {"clips": count, "here": len(range(count)[mine]), "missing": len(left), "people": 1 + pairs,
-                "split": split, "seed": set_.seed, "frames": settings.frames * len(left) * (1 + pairs)}  # fmt: skip
+        frames = set_.config.frames * len(left) * (1 + set_.others)
+        plan = {"clips": count, "here": len(range(count)[mine]), "missing": len(left), "people": 1 + set_.others,
+                "split": set_.split, "seed": set_.seed, "frames": frames}  # fmt: skip
         print_json(plan) if json else print(*(f"{key}: {value}" for key, value in plan.items()), sep="\n")
         return
     begin(out, set_)
     started, frames, done = time.perf_counter(), 0, 0
-    with console.progress(f"synth {split}") as progress:
+    with console.progress(f"synth {set_.split}") as progress:
         progress(0, len(left))
         for done, (_, made) in enumerate(make_clips(out, set_, left, workers=workers or usual_workers(set_)), 1):
             frames += made

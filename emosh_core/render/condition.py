@@ -82,7 +82,8 @@ def _surface(seen: Fragments, body: EhmModel, config: RenderConfig) -> Tensor:
 
 def _skeleton(picture: Tensor, motion: Motion, rows: slice, fitted: np.ndarray) -> Tensor:
     scale = fitted[0, 0, 0] / motion.K[0, 0, 0]
-    lines = skeleton_strokes(motion, rows, scale, fitted[0, :2, 2] - scale * motion.K[0, :2, 2], min(picture.shape[1:3]))
+    shift = fitted[0, :2, 2] - scale * motion.K[0, :2, 2]
+    lines = skeleton_strokes(motion, rows, scale, shift, min(picture.shape[1:3]))
     return draw_strokes(picture.cpu(), lines)
 
 

@@ -71,7 +71,8 @@ def _arms(rng: np.random.Generator, clock: np.ndarray, base: Posture, side: int,
     wrist, palm, swivel, fingers = base.wrist.copy(), base.palm.copy(), base.swivel.copy(), base.fingers.copy()
     zero = np.zeros(3)
     at = lambda k: [(b, e, s[k]) for b, e, *s in strokes]  # noqa: E731
-    raised = moves(clock, 0.0, [(b, e, float(np.linalg.norm(np.subtract(s[0], HANGING)) > 0.2)) for b, e, *s in strokes])
+    away = lambda spot: float(np.linalg.norm(np.subtract(spot, HANGING)) > 0.2)  # noqa: E731
+    raised = moves(clock, 0.0, [(b, e, away(w)) for b, e, w in at(0)])
     wrist[:, side] += moves(clock, zero, [(b, e, np.subtract(w, HANGING)) for b, e, w in at(0)])
     palm[:, side] = moves(clock, np.array(INWARD), at(1))
     swivel[:, side] += moves(clock, 0.0, at(3))
@@ -118,7 +119,8 @@ def _beats(rng: np.random.Generator, clock: np.ndarray, tempo: float, *, small: 
         for _ in range(rng.integers(0, 4)):
             beat = rng.uniform(0.18, 0.32) / tempo
             down = spot + rng.normal(0, 0.05, 3) - [0, 0.09, 0]
-            strokes += [(now, now + beat, down, palm, name, swivel), (now + beat, now + 2 * beat, spot, palm, name, swivel)]
+            rest = (palm, name, swivel)
+            strokes += [(now, now + beat, down, *rest), (now + beat, now + 2 * beat, spot, *rest)]
             now += 2 * beat + rng.uniform(0, 0.2)
         if rng.random() < 0.35:
             strokes.append((now, now + 0.7 / tempo, HANGING, INWARD, "relaxed", 0.0))
@@ -161,7 +163,8 @@ def reach(rng: np.random.Generator, clock: np.ndarray, tempo: float) -> Action:
             strokes[side] += [(time, time + 0.75 / tempo, target, palm, name, 0.1),
                               (time + 0.95 / tempo, time + 1.7 / tempo, HANGING, INWARD, "relaxed", 0.0)]  # fmt: skip
         aside = 0.0 if both else (0.16, -0.16)[first] * spot[0]
-        lean += [(time, time + 0.8 / tempo, (-0.12 * spot[1], 0, aside)), (time + 0.95 / tempo, time + 1.7 / tempo, (0, 0, 0))]
+        lean += [(time, time + 0.8 / tempo, (-0.12 * spot[1], 0, aside)),
+                 (time + 0.95 / tempo, time + 1.7 / tempo, (0, 0, 0))]  # fmt: skip
     for side, own in strokes.items():
         base = _arms(rng, clock, base, side, own) if own else base
     return Action(feet=_still(rng, clock), posture=replace(base, spine=base.spine + moves(clock, np.zeros(3), lean)))
@@ -258,7 +261,8 @@ def walk(rng: np.random.Generator, clock: np.ndarray, tempo: float) -> Action:
     speed = rng.uniform(0.85, 1.5) * tempo  # legs per second; comfortable walking is about 1.6 (Bohannon 1997)
     way = rng.choice(["spot", "towards", "away", "across", "curve"], p=[0.25, 0.25, 0.1, 0.25, 0.15])
     start = {"towards": rng.normal(0, 0.25), "away": np.pi + rng.normal(0, 0.25), "spot": rng.normal(0, 0.5),
-             "across": rng.choice([-1, 1]) * (np.pi / 2 + rng.normal(0, 0.3)), "curve": rng.uniform(-2, 2)}[way]  # fmt: skip
+             "across": rng.choice([-1, 1]) * (np.pi / 2 + rng.normal(0, 0.3)),
+             "curve": rng.uniform(-2, 2)}[way]  # fmt: skip
     curl = rng.uniform(-0.5, 0.5) if way == "curve" else rng.normal(0, 0.06)
     pace = 0.0 if way == "spot" else speed
     middle = (clock[0] + clock[-1]) / 2
@@ -285,7 +289,7 @@ def _swinging(rng: np.random.Generator, clock: np.ndarray, base: Posture, phase:
     """Swing the arms against the legs; pelvis and chest turn against each other."""
     # The right leg is forward where the left one is in the middle of going back: a quarter after its mid-stand.
     swing = np.sin(phase)
-    wrist, sway, tilt, spine, swivel = (getattr(base, n).copy() for n in ("wrist", "sway", "tilt", "spine", "swivel"))
+    wrist, sway, tilt, spine = (getattr(base, name).copy() for name in ("wrist", "sway", "tilt", "spine"))
     for side, sign in ((LEFT, 1), (RIGHT, -1)):
         wrist[:, side, 2] += much * (0.30 * sign * swing + 0.08)
         wrist[:, side, 1] += much * 0.05 * np.maximum(sign * swing, 0) ** 2
@@ -295,7 +299,7 @@ def _swinging(rng: np.random.Generator, clock: np.ndarray, base: Posture, phase:
     tilt[:, 2] -= 0.04 * np.cos(phase)
     spine[:, 1] -= 0.17 * much * swing
     spine[:, 0] += 0.05
-    return replace(base, wrist=wrist, sway=sway, tilt=tilt, spine=spine, swivel=swivel)
+    return replace(base, wrist=wrist, sway=sway, tilt=tilt, spine=spine)
 
 
 def turn(rng: np.random.Generator, clock: np.ndarray, tempo: float) -> Action:

@@ -6,6 +6,7 @@ bend comes from the elbow's swivel and from where the foot points.
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ def proportions() -> Proportions:
     body = load_body()
     shaped = body.with_shape(torch.zeros(body.body_dirs.shape[-1]), torch.zeros(body.head_dirs.shape[-1]))
     joints = shaped.place_joints(torch.eye(3).expand(1, 55, 3, 3), torch.zeros(1, 3))[1][0].double().numpy()
-    length = lambda *chain: sum(np.linalg.norm(joints[a] - joints[b]) for a, b in zip(chain, chain[1:]))  # noqa: E731
+    length = lambda *chain: sum(np.linalg.norm(joints[a] - joints[b]) for a, b in pairwise(chain))  # noqa: E731
     leg = length(1, 4, 7)
     return Proportions(
         joints=(joints - joints[0]) / leg, leg=leg, arm=length(16, 18, 20),
@@ -156,7 +157,8 @@ def _arm(
     body = proportions()
     flip = (np.ones(3), ACROSS)[k]
     collar, shoulder, elbow, wrist = (j + k for j in (13, 16, 18, 20))
-    bones = [(body.joints[b] - body.joints[a]) * flip for a, b in ((collar, shoulder), (shoulder, elbow), (elbow, wrist))]
+    ends = ((collar, shoulder), (shoulder, elbow), (elbow, wrist))
+    bones = [(body.joints[b] - body.joints[a]) * flip for a, b in ends]
     upright = (chest.inv() * heading).apply(posture.wrist[:, k] * flip) * flip
     share = posture.hang[:, k, None]
     target = (share * upright + (1 - share) * posture.wrist[:, k]) * body.arm / body.leg

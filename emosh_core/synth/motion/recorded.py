@@ -28,7 +28,8 @@ NAMES = {
     "spine2": "spine1 spine2 chest2 torso", "spine3": "spine2 spine3 chest chest3 chest4 upperchest",
     "neck": "neck neck1 neck01", "head": "head",
     # Some rigs call the collar a shoulder: whoever has an arm as well.
-    "left_shoulder": "leftarm leftuparm leftupperarm lshldr lupperarm lefthumerus upperarml upperarm01l lhumerus leftshoulder lshoulder",
+    "left_shoulder": "leftarm leftuparm leftupperarm lshldr lupperarm lefthumerus upperarml upperarm01l lhumerus "
+                     "leftshoulder lshoulder",
     "left_collar": "leftcollar leftshoulder lcollar lshoulder claviclel lclavicle leftclavicle",
     "left_elbow": "leftforearm leftlowarm leftlowerarm lforearm lradius lowerarml lowerarm01l leftelbow",
     "left_wrist": "lefthand lhand handl wristl leftwrist",
@@ -93,10 +94,11 @@ def to_score(recording: Recording, times: np.ndarray, name: str) -> Score:
     ankles = ankles - middle - [0, floor - ANKLE_HEIGHT, 0]
     place = root - middle - [0, floor - ANKLE_HEIGHT + body.standing, 0]
     step = np.gradient(times) if len(times) > 1 else np.ones(1)
-    speed = np.abs(np.gradient(ankles, axis=0) / np.abs(step).clip(1e-3)[:, None, None]).max(-1) if len(times) > 1 else 0
+    moved = np.gradient(ankles, axis=0) if len(times) > 1 else np.zeros_like(ankles)
+    speed = np.abs(moved / np.abs(step).clip(1e-3)[:, None, None]).max(-1)
     planted = (speed < SLOW) & (ankles[..., 1] < ANKLE_HEIGHT + LOW)
-    return Score(kind=name, turns=turns, place=place, ankles=_held(ankles, np.broadcast_to(planted, ankles.shape[:2])),
-                 planted=np.broadcast_to(planted, ankles.shape[:2]).copy(), expression=np.zeros((len(times), 52)),
+    return Score(kind=name, turns=turns, place=place, ankles=_held(ankles, planted), planted=planted,
+                 expression=np.zeros((len(times), 52)),
                  blink=np.zeros((len(times), 2)))  # fmt: skip
 
 
@@ -179,7 +181,8 @@ def _match(path: Path, skeleton: list, values: np.ndarray, frame: float) -> Reco
         rest.append(offset if parent < 0 else rest[parent] + offset)
         del name
     found = _names([row[0] for row in skeleton])
-    needed = ["pelvis", *(f"{side}_{joint}" for side in ("left", "right") for joint in ("hip", "knee", "shoulder", "elbow"))]
+    limbs = ("hip", "knee", "shoulder", "elbow")
+    needed = ["pelvis", *(f"{side}_{joint}" for side in ("left", "right") for joint in limbs)]
     missing = [name for name in needed if name not in found]
     if missing:
         raise _unreadable(path, f"no joint for {', '.join(missing)} among {', '.join(row[0] for row in skeleton[:30])}")

@@ -1,6 +1,6 @@
 """What is performed, before it is known by whom: rotations, steps, a face, and what hands are to touch."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,7 @@ from emosh_core.synth.motion.actions import MOVING, STANDING, Action, Touch
 from emosh_core.synth.motion.channels import mix
 from emosh_core.synth.motion.curves import ease
 from emosh_core.synth.motion.face import live
-from emosh_core.synth.motion.footwork import ANKLE_HEIGHT
-from emosh_core.synth.motion.mannequin import perform, proportions, walk_chain
+from emosh_core.synth.motion.mannequin import perform
 
 KINDS = (*STANDING, *MOVING)
 OFTEN = {"talk": 2.0, "gesture": 3.0, "walk": 2.5, "dance": 2.0, "wave": 1.5, "idle": 0.6}
@@ -110,21 +109,3 @@ def _with_face(rng: np.random.Generator, clock: np.ndarray, fps: float, score: S
     for k, eye in enumerate(EYES):
         turns[:, eye] = face.eyes[:, k]
     return replace(score, turns=turns, expression=face.expression, blink=face.blink)
-
-
-def cut(score: Score, frames: slice) -> Score:
-    """Return some frames of a score."""
-    rows = {field.name: getattr(score, field.name)[frames] for field in fields(Score)
-            if field.name not in ("kind", "touches")}  # fmt: skip
-    touches = tuple(replace(touch, weight=touch.weight[frames]) for touch in score.touches)
-    return Score(kind=score.kind, touches=touches, **rows)
-
-
-def ankles_of(turns: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """Return the ankles (T, 2, 3) [legs] of rotations on the mean body, y over the floor."""
-    body = proportions()
-    joints, _ = walk_chain(turns, body.joints)
-    return joints[:, [7, 8]] + (place + [0, body.standing, 0])[:, None]
-
-
-__all__ = ["ANKLE_HEIGHT", "KINDS", "Score", "ankles_of", "compose", "cut"]

@@ -6,6 +6,7 @@ proportions; for arms that are to touch something; and for arms that would enter
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -164,7 +165,7 @@ def _girth(shaped: ShapedBody) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     verts = shaped.rest_verts[(arms < 0.1) & (trunk > 0.4)].double().cpu().numpy()
     edges = np.linspace(verts[:, 1].min(), verts[:, 1].max(), SLICES + 1)
     heights, halves, middles = (edges[1:] + edges[:-1]) / 2, [], []
-    for low, high in zip(edges, edges[1:]):
+    for low, high in pairwise(edges):
         own = verts[(verts[:, 1] >= low) & (verts[:, 1] <= high)]
         own = own if len(own) > 8 else verts
         z = np.quantile(own[:, 2], [0.02, 0.98])
@@ -185,8 +186,8 @@ def _hold_arms_out(turns: np.ndarray, shaped: ShapedBody, body: _Body) -> None:
             depth = np.zeros(len(turns))
             for name, point in (("elbow", elbow), ("middle", (elbow + wrist) / 2), ("wrist", wrist), ("hand", hand)):
                 local = frame.inv().apply(point - origin)
-                half = np.stack([np.interp(local[:, 1], heights, halves[:, i], left=0.02, right=0.02) for i in (0, 1)], 1)
-                half = half + THICK[name] + CLEAR
+                girth = [np.interp(local[:, 1], heights, side, left=0.02, right=0.02) for side in halves.T]
+                half = np.stack(girth, 1) + THICK[name] + CLEAR
                 across = local[:, [0, 2]] - np.stack([0 * local[:, 0], np.interp(local[:, 1], heights, middles)], 1)
                 inside = np.sqrt(((across / half) ** 2).sum(1))
                 out = across / half**2

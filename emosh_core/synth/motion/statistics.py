@@ -16,9 +16,9 @@ ORDINARY = {
     "median_joint_speed": (0.03, 0.8), "p95_joint_speed": (0.15, 3.5), "static_share": (0.0, 0.35),
     "elbow_range": (20.0, 150.0), "p95_elbow_speed": (10.0, 600.0),
 }  # fmt: skip
-"""What sets of clips lie within: m/s, shares, degrees and degrees per second. Hands of people who gesture move at 0.2 to
-1.5 m/s, ordinary walking bends the knee by 60° at up to 350° per second (Perry and Burnfield 2010, ch. 6); faster than
-600° per second are throws."""
+"""What sets of clips lie within: m/s, shares, degrees and degrees per second. Hands of people who gesture move at
+0.2 to 1.5 m/s, ordinary walking bends the knee by 60° at up to 350° per second (Perry and Burnfield 2010, ch. 6);
+faster than 600° per second are throws."""
 
 
 def statistics(motions: Sequence[Motion]) -> dict:

@@ -18,6 +18,8 @@ FOLD_BACK, THICKNESS = 0.004, 0.006
 INSIDE_LIGHT = 0.45
 """Light on the inside of a hem."""
 SKIN_PARTS = ("body", "foot.L", "foot.R")
+NECK_RADIUS = 0.082
+"""What a crew neck leaves free, from above, on the mean body [m]."""
 LEAST = 0.004
 """Cloth stands off the skin at least so far [m]."""
 LOOSE_STEPS, WEIGHT_STEPS = 5, 4
@@ -43,7 +45,8 @@ class Top:
     def inside(self, place: np.ndarray) -> np.ndarray:
         """Return how far places (N, 4), see `on_person`, lie from the rim, positive inside [m]."""
         x, y, z, arm = np.abs(place[:, 0]), *place[:, 1:].T
-        opening = 0.462 - 0.40 * z - y
+        # Only near the neck: on broad shoulders skin lies as high farther out.
+        opening = np.maximum(0.462 - 0.40 * z - y, np.hypot(x, z - 0.02) - NECK_RADIUS)
         field = np.minimum(y - self.hem, opening - self.neck)
         if self.vee:
             field = np.minimum(field, opening - self.vee * (1 - x / 0.08) * ramp(z, 0.0, 0.05))
