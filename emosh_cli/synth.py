@@ -10,41 +10,52 @@ from emosh_cli import options
 from emosh_cli.console import Console, print_json
 from emosh_core.shards import parse_shard
 
+Clips = Annotated[
+    int | None,
+    typer.Option("--clips", "-n", min=1, help="How many; 8, or all of an evaluation set.", show_default=False),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", min=0, help="0 by default; evaluation sets have their own.", show_default=False),
+]
+Split = Annotated[
+    str,
+    typer.Option(
+        "--split",
+        metavar="train|val|test",
+        help="Identities and motions of one never occur in another; val and test have a seed of their own.",
+    ),
+]
+Assets = Annotated[
+    Path | None,
+    typer.Option(
+        "--assets", metavar="FOLDER", help="MakeHuman asset pack; painted people without.", show_default=False
+    ),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="The I-th of N parts of the clips (1/4 to 4/4), for batch jobs.",
+        show_default=False,
+    ),
+]
+
 
 def synth(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="Where the clips go.", show_default=False)
     ] = None,
-    clips: Annotated[
-        int | None,
-        typer.Option("--clips", "-n", min=1, help="How many; 8, or all of an evaluation set.", show_default=False),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option("--seed", min=0, help="0 by default; evaluation sets have their own.", show_default=False),
-    ] = None,
-    split: Annotated[
-        str,
-        typer.Option(
-            "--split",
-            metavar="train|val|test",
-            help="Identities and motions of one never occur in another; val and test have a seed of their own.",
-        ),
-    ] = "train",
+    clips: Clips = None,
+    seed: Seed = None,
+    split: Split = "train",
     pairs: Annotated[
         int, typer.Option("--pairs", metavar="K", min=0, help="Other people per clip who do exactly the same.")
     ] = 0,
-    assets: Annotated[
-        Path | None,
-        typer.Option("--assets", metavar="FOLDER", help="MakeHuman asset pack; painted people without.",
-                     show_default=False),
-    ] = None,
+    assets: Assets = None,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Processes; 0: one per processor.")] = 0,
-    shard: Annotated[
-        str | None,
-        typer.Option("--shard", metavar="I/N", help="The I-th of N parts of the clips (1/4 to 4/4), for batch jobs.",
-                     show_default=False),
-    ] = None,
+    shard: Shard = None,
     config: options.Config = None,
     overrides: options.Set = [],  # noqa: B006 (typer copies it)
     device: options.Device = "auto",

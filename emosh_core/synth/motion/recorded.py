@@ -136,7 +136,7 @@ def read_bvh(path: Path) -> Recording:
         values = np.array(tokens[where + 2 :], np.float64)
         width = sum(len(channels) for _, _, _, channels in skeleton)
         values = values[: len(values) // width * width].reshape(-1, width)
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, ZeroDivisionError) as error:
         raise _unreadable(path, str(error)) from error
     if not len(values) or frame <= 0:
         raise _unreadable(path, f"{len(values)} of {count} frames, {frame} s each")
@@ -191,7 +191,7 @@ def _match(path: Path, skeleton: list, values: np.ndarray, frame: float) -> Reco
     align = {name: _aim(name, {key: rest[row] for key, row in found.items()}, ours) for name in found}
     leg = sum(np.linalg.norm(rest[found[f"left_{a}"]] - rest[found[f"left_{b}"]])
               for a, b in (("hip", "knee"), ("knee", "ankle")) if f"left_{b}" in found)  # fmt: skip
-    turns = _relative({name: whole[name] * align[name].inv() for name in found}, len(values))
+    turns = _relative({name: whole[name] * align[name] for name in found}, len(values))
     return Recording(times=np.arange(len(values)) * frame, turns=turns, root=place / max(leg, 1e-6))
 
 

@@ -143,7 +143,7 @@ def _curtain(shaped: ShapedBody, length: float, scale: float, color: np.ndarray,
         near = trunk & (np.abs(rest[:, 0]) < 0.11)
         back = np.array([rest[near & (np.abs(rest[:, 1] - level) < 0.02), 2].min(initial=np.inf) for level in y])
         reach = np.where(np.isfinite(back), middle[2] - back + 0.018, 0)
-        tucked = 0.80 + 0.20 * ramp(share, 0, 0.3)  # its upper rim lies under the cap
+        tucked = 0.80 + 0.20 * min(1.0, share / 0.3)  # its upper rim lies under the cap
         out = np.maximum(tucked * radius[:, 1] * (1 + 0.10 * share), behind * reach) + wave * share
         verts[row, :, 0] = middle[0] + np.sin(angle) * (tucked * radius[:, 0] * (1 + 0.12 * share) + wave * share)
         verts[row, :, 1] = y
