@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from emosh_core.artifacts import Clip, Cond, Motion
+from emosh_core.artifacts import Clip, Cond, Motion, Truth
 from emosh_core.video_io import Source, VideoWriter, open_source
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float, times: np.
             writer.write(frame)
 
 
-def picture(value: Motion | Cond | Clip, root: Path) -> np.ndarray:
+def picture(value: Motion | Cond | Clip | Truth, root: Path) -> np.ndarray:
     """Return one picture (H, W, 3) uint8 that shows an artifact: a strip of a few of its frames.
 
     Args:
@@ -47,6 +47,8 @@ def picture(value: Motion | Cond | Clip, root: Path) -> np.ndarray:
         frames = [stick_figure(value, t) for t in _spread(len(value.time))]
     elif isinstance(value, Cond):
         frames = [np.asarray(value.frames[t]) for t in _spread(value.frames.shape[0])]
+    elif isinstance(value, Truth):
+        frames = [np.repeat(value.mask[t, ..., None].astype(np.uint8) * 255, 3, 2) for t in _spread(len(value.time))]
     else:
         wanted = set(_spread(len(value.time)))
         video = open_source(root / value.video).frames()

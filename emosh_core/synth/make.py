@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -180,7 +181,7 @@ def _film(shooting: Shooting, folder: Path, print_: str, config: SynthConfig, pr
         recording = shooting.film(encode, progress)
     write_image(folder / "still.png", shooting.still().cpu().numpy())
     # No time, duration or device: the same seed gives the same bytes.
-    provenance = Provenance(fingerprint=print_, config=asdict(config))
+    provenance = Provenance(fingerprint=print_, config=asdict(config), emosh_version=version("emosh"))
     values: dict[str, Motion | Shape | Truth] = {
         "motion": recording.motion, "shape": recording.motion.shape, "truth": recording.truth,
     }  # fmt: skip

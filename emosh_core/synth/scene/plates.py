@@ -284,6 +284,8 @@ def _defocus(painted: np.ndarray, easel: Easel, sheet: Sheet, window: tuple) -> 
     else:
         spread = blur(np.full(x.shape, 1e4))
     seen = cv2.resize(painted[..., 3], (16, 16), interpolation=cv2.INTER_AREA) > 0.02
+    if not seen.any():  # a sliver that no cell of the coarse map is half filled with
+        return painted
     low, high = spread[seen].min(), spread[seen].max()
     if high < 0.35:
         return painted
