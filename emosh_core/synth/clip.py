@@ -28,8 +28,8 @@ from emosh_core.synth.scene.scenery import Kind, choose_backdrop
 from emosh_core.synth.scene.shot import ASPECTS, Shot, choose_shot
 from emosh_core.synth.visibility import points_of, visible
 
-FINE_PIXELS = 6 << 20
-"""Fine pixels drawn in one go; bounds the memory."""
+FINE_PIXELS = 2 << 20
+"""Fine pixels drawn in one go; bounds the memory, and fewer stay in the processor's cache."""
 SUBFRAMES = 8
 """Instants per frame time of a clip with motion blur; the open part of them is averaged."""
 MIXED = "mixed"

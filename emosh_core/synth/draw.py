@@ -21,6 +21,8 @@ OVERSAMPLE = 2
 """The person is drawn this much larger and then averaged: smooth outlines, no flicker."""
 PENUMBRA, FLOOR_PENUMBRA = (0.006, 0.04), (0.012, 0.14)
 """Radius of soft shadows on people and on the floor [m], for the hardest and the softest light."""
+LEGS = (0, 1, 2, 4, 5, 7, 8, 10, 11)
+"""Joints whose surface can lie or stand on the floor: pelvis, hips, knees, ankles, toes."""
 NEAR = 0.05
 """A body that comes nearer to the camera plane than this [m] may touch the whole picture."""
 
@@ -49,6 +51,10 @@ class Studio:
         self.two_sided = torch.zeros(len(figure.rest_verts), dtype=torch.bool, device=corners.device)
         for part in figure.parts[1:]:  # hair and lashes are sheets
             self.two_sided[part.faces.long()] = True
+        # Only what stands on the floor is near enough to darken it by its mere presence.
+        low = figure.binding.lbs_weights[:, list(LEGS)].sum(1) > 0.5
+        solid = figure.parts[0].faces
+        self.low_faces = solid[low[solid.long()].all(1)]
         self.key = torch.as_tensor(lights.key, device=corners.device)
 
     def draw(self, verts: Tensor, transforms: Tensor, K: np.ndarray, w2c: np.ndarray, size: tuple[int, int]) -> Drawn:
@@ -95,7 +101,7 @@ class Studio:
         """Return the background (T, H, W, 3) with the person's shadow on the floor."""
         if not bool((sight.on_floor > 0).any()):
             return sight.rgb.clone()
-        below = see_from(verts.new_tensor([0.0, -1.0, 0.0]), verts, self.figure.parts[0].faces)
+        below = see_from(verts.new_tensor([0.0, -1.0, 0.0]), verts, self.low_faces)
         penumbra = _between(FLOOR_PENUMBRA, self.lights.softness)
         thrown, occluded = shade_floor(key, below, verts, penumbra).at(sight.ground).unbind(1)
         dark = 1 - (1 - _key_share(self.lights) * thrown) * (1 - occluded)

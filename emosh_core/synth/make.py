@@ -10,6 +10,8 @@ A folder holds one set of clips:
 import json
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -143,7 +145,15 @@ def make_clips(folder: Path, set_: Set, numbers: list[int], *, workers: int) -> 
 def _alone(workers: int) -> None:
     """Prepare a process that makes clips: the parent decides about Ctrl-C, and processors are shared out."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+
+
+def _leave_with(parent: int) -> None:
+    """End this process when its parent is gone: a killed one cannot tell its workers."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def make_clip(folder: Path, set_: Set, number: int, progress: Callable[[int, int], None] | None = None) -> int:
