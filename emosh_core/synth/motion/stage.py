@@ -24,12 +24,12 @@ from emosh_core.synth.motion.score import Score
 SOLE = 160
 """Vertices of each foot that the floor is felt with."""
 ROUNDS = 4
-"""Corrections of an arm that is to touch something; each closes most of the gap that is left."""
+"""Corrections of an arm that is to touch something, or to stay out of the trunk; each closes most of what is left."""
 SKIN = 0.004
 """Hands stop this far off what they touch [m]."""
 TOUCHING = 0.5
 """Weight of a touch from which on it counts as one."""
-CLEAR = 0.015
+CLEAR = 0.03
 """Forearms keep this far from the trunk's surface, beyond their own thickness [m]."""
 THICK = {"elbow": 0.045, "middle": 0.04, "wrist": 0.03, "hand": 0.025}
 """Half the thickness of an arm at the points that are kept out of the trunk [m]."""
@@ -177,7 +177,7 @@ def _girth(shaped: ShapedBody) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _hold_arms_out(turns: np.ndarray, shaped: ShapedBody, body: _Body) -> None:
     """Swing arms away from the trunk (an upright elliptic column in the axes of spine2) where they would enter it."""
     heights, halves, middles = _girth(shaped)
-    for _ in range(3):
+    for _ in range(ROUNDS):
         joints, turned = walk_chain(turns, body.joints * body.leg)
         frame, origin = Rotation.from_matrix(turned[:, 6]), joints[:, 0]
         for k in range(2):

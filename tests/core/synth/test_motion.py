@@ -1,6 +1,7 @@
 """Procedural motion: inside human limits, smooth, feet on the floor and still, hands on their targets, on any body."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from emosh_core.synth.motion.stage import stage
 
 FPS, FRAMES = 25.0, 60
 SOLE = 300
+DEEP = 0.04
+"""Forearms may sink so far into the trunk [m]."""
 
 
 def somebody(body, seed: int):
@@ -109,22 +112,22 @@ def test_a_hand_on_the_face_is_on_the_face(body):
         assert held.any() and float((face - hand[:, None]).norm(dim=-1).amin(1)[torch.as_tensor(held)].max()) < 0.07
 
 
-@pytest.mark.parametrize("kind", ["talk", "gesture", "idle", "walk"])
-def test_arms_stay_out_of_the_trunk_of_heavy_people(body, kind):
-    heavy = torch.zeros(32)
-    heavy[1] = 2.0 if float(body.body_dirs[:, 0, 1].abs().sum()) else 0.0
-    shaped = body.with_shape(heavy, torch.zeros(64))
-    posed = shaped.with_pose(stage(draw(kind, 5), shaped).pose)
-    trunk = body.lbs_weights[:, [0, 3, 6]].sum(1) > 0.9
+@pytest.mark.parametrize("kind", ["idle", "walk"])
+def test_arms_that_would_enter_the_trunk_are_held_out(body, kind):
+    shaped, score = somebody(body, 4), draw(kind, 5)
+    turns = score.turns.copy()
+    turns[:, [16, 17], 2] += [-0.35, 0.35]  # arms that hang are pressed into the hips
+    posed = shaped.with_pose(stage(replace(score, turns=turns), shaped).pose)
+    trunk = body.lbs_weights[:, [0, 3, 6, 9]].sum(1) > 0.5
     for k in range(2):
-        wrist = posed.joints[:, 20 + k]
-        turn, origin = posed.rotmats[:, 6], posed.joints[:, 6]
-        local = ((wrist - origin)[:, None] @ turn)[:, 0]
-        side = (posed.verts[:, trunk] - origin[:, None]) @ turn
-        level = (side[..., 1] - local[:, None, 1]).abs() < 0.03
-        front = (local[:, 2] > 0.12) | (local[:, 2] < -0.12)
-        width = torch.where(level, side[..., 0].abs(), 0).amax(1)
-        assert bool((front | (local[:, 0].abs() > width - 0.03)).all())
+        fore = body.lbs_weights[:, 18 + k] > 0.9
+        turn, origin = posed.rotmats[:, 6], posed.joints[:, 6, None]
+        arm, core = ((posed.verts[:, rows] - origin) @ turn for rows in (fore, trunk))
+        for t in range(0, FRAMES, 6):
+            level = (core[t, None, :, 1] - arm[t, ::9, None, 1]).abs() < 0.02
+            width = torch.where(level, core[t, None, :, 0].abs(), 0).amax(1)
+            beside = arm[t, ::9, 2].abs() < 0.06
+            assert float((width - arm[t, ::9, 0].abs())[beside].clamp(min=0).amax()) < DEEP if beside.any() else True
 
 
 def test_the_same_seed_is_the_same_score_and_another_body_keeps_its_rotations(body):

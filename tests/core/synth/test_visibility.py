@@ -66,6 +66,21 @@ def test_in_profile_half_of_the_face_and_one_shoulder_are_seen(body):
     assert found[left] and not found[right]
 
 
+def test_a_foreign_thing_close_before_a_joint_hides_it_however_close(body):
+    figure = bare_figure(body)
+    at = figure.shaped.rest_joints[0] + torch.tensor([0.0, 0.0, 0.2])  # nearer than the trunk is thick
+    corners = at + 0.08 * torch.tensor([[-1.0, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]])
+    weights = torch.zeros(4, 55)
+    weights[:, JOINT_NAMES.index("head")] = 1
+    count = len(figure.rest_verts)
+    faces = torch.cat([figure.parts[0].faces, torch.tensor([[0, 1, 2], [0, 2, 3]], dtype=torch.int32) + count])
+    covered = replace(
+        figure, rest_verts=torch.cat([figure.rest_verts, corners]), parts=(replace(figure.parts[0], faces=faces),),
+        binding=bind(torch.cat([figure.binding.lbs_weights, weights])),
+    )  # fmt: skip
+    assert seen(figure, *camera())[0] and not seen(covered, *camera())[0]
+
+
 def test_a_board_in_front_hides_what_is_behind_it_and_nothing_else(body):
     figure = bare_figure(body)
     head = figure.shaped.rest_joints[15]
