@@ -102,14 +102,18 @@ def _cap(shaped: ShapedBody, style: str, color: np.ndarray, rng: np.random.Gener
     corners = cut.faces
     angle = around[corners]
     angle = angle + 2 * np.pi * ((angle[:, :1] - angle) > np.pi) - 2 * np.pi * ((angle - angle[:, :1]) > np.pi)
-    x = (angle / (2 * np.pi) + 0.5) * (width - 2) + 1
+    # Faces that cross the seam behind reach beyond the picture, which goes on there a little.
+    more = width // 4
+    x = ((angle / (2 * np.pi) + 0.5) * (width - 2) + 1 + more).clip(1, width + 2 * more - 1)
     y = (1 - height[corners] / TALL).clip(0, 1) * (tall - 2) + 1
     rows = np.arange(corners.size).reshape(-1, 3)
+    picture = _strands(color, rng, rim=SOFT / TALL)
     lit = (0.75 + 0.25 * ramp(height, 0, 0.05))[:, None]
     return Piece(
         verts=cut.take(verts), weights=cut.take(body.lbs_weights.numpy()), faces=corners, corners=rows,
         texels=np.stack([x, y], -1).reshape(-1, 2).astype(np.float32), owner=corners.reshape(-1),
-        texture=_strands(color, rng, rim=SOFT / TALL), tint=np.repeat(lit, 3, 1), gloss=GLOSS, blends=True,
+        texture=np.concatenate([picture[:, -more:], picture, picture[:, :more]], 1), tint=np.repeat(lit, 3, 1),
+        gloss=GLOSS, blends=True,
     )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ def test_the_body_comes_first_and_unchanged(wardrobe, people):
     bent = replace(zero_pose(2), body_pose=0.3 * torch.randn(2, 21, 3, generator=torch.Generator().manual_seed(0)),
                    expression=torch.full((2, 52), 0.2))  # fmt: skip
     for person in people[:2]:
-        verts, posed = wardrobe.figure(person, 100).pose(bent)
+        verts, _, posed = wardrobe.figure(person, 100).pose(bent)
         bare = BODY.with_shape_of(person.shape).with_pose(bent)
         assert torch.allclose(verts[:, :COUNT], bare.verts, atol=2e-6)
         assert torch.allclose(posed.joints, bare.joints)
