@@ -64,7 +64,8 @@ class Scene:
         return {
             "split": self.dice.split, "seed": self.dice.seed, "clip": self.dice.clip, "person": which,
             "motion": self.kind, "framing": self.shot.framing, "camera": self.shot.moves,
-            "background": self.backdrop.name, "light": self.lights.name, "film": asdict(self.film),
+            "background": self.backdrop.name, "light": self.lights.name,
+            "film": asdict(self.film) | {"shutter": self.shutter},
             "looks": self.people[which].looks,
         }  # fmt: skip
 

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SPLITS = ("train", "val", "test")
+from emosh_core.synth import people
+
+SPLITS = tuple(people.SPLITS)
 """Identities, motions and seeds of one split never occur in another."""
 PROTOCOL_SEED, PROTOCOL_CLIPS = 2606, {"val": 16, "test": 24}
 """Seed and number of clips of the evaluation sets that figures are quoted on; with default settings only."""

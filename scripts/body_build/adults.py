@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from anny.shape_distribution import SimpleShapeDistribution
-from source import Source
+from source import Source, local_changes
 
 PHENOTYPE = ("gender", "age", "muscle", "weight", "height", "african", "asian", "caucasian")
 """Columns of the table: gender 0 male to 1 female, age in years, shares of 0..1."""
@@ -38,20 +38,8 @@ def sample_adults(source: Source, count: int, seed: int) -> tuple[np.ndarray, np
     drawn["firmness"] = torch.as_tensor(rng.uniform(0.3, 0.8, count)) - 0.3 * (years - 18) / 62
     drawn["cupsize"] = torch.as_tensor(rng.uniform(0.2, 0.75, count))
     values = torch.stack([drawn[key] if key == "age" else drawn[key].clamp(0, 1) for key in model.phenotype_labels], 1)
-    local = torch.as_tensor(_local_changes(model.local_change_labels, count, rng))
+    local = torch.as_tensor(local_changes(model.local_change_labels, count, rng, 0.13, 0.5))
     still = torch.zeros(count, len(model.facial_action_labels), dtype=model.dtype)
     coefficients = model._get_phenotype_blendshape_coefficients(values, local, still).numpy()
     told = {key: drawn[key].clamp(0, 1) if key != "age" else years for key in PHENOTYPE}
     return coefficients, torch.stack([told[key] for key in PHENOTYPE], 1).numpy()
-
-
-def _local_changes(labels: list[str], count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw local changes (count, L): standard deviation 0.13, left and right almost alike."""
-    changes = np.empty((count, len(labels)))
-    shared: dict[str, np.ndarray] = {}
-    for i, label in enumerate(labels):
-        name = label[2:] if label[:2] in ("l-", "r-") else label
-        if name not in shared:
-            shared[name] = rng.normal(size=count)
-        changes[:, i] = 0.13 * (0.98 * shared[name] + 0.2 * rng.normal(size=count))
-    return changes.clip(-0.5, 0.5)

@@ -103,19 +103,19 @@ def sample_coefficients(source: Source, count: int, seed: int) -> np.ndarray:
         phenotypes.update(african=races[:, 0], asian=races[:, 1], caucasian=races[:, 2])
         samples.append(torch.stack([phenotypes[key].clamp(0, 1) if key != "age" else phenotypes[key]
                                     for key in model.phenotype_labels], 1))
-    local = torch.as_tensor(_local_changes(model.local_change_labels, count, rng))
+    local = torch.as_tensor(local_changes(model.local_change_labels, count, rng, 0.2, 1.0))
     return model._get_phenotype_blendshape_coefficients(
         torch.cat(samples), local, torch.zeros(count, len(model.facial_action_labels), dtype=model.dtype)
     ).numpy()
 
 
-def _local_changes(labels: list[str], count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw local changes (count, L): standard deviation 0.2, left and right almost alike."""
+def local_changes(labels: list[str], count: int, rng: np.random.Generator, size: float, most: float) -> np.ndarray:
+    """Draw local changes (count, L) of a standard deviation, at most `most`; left and right are almost alike."""
     changes = np.empty((count, len(labels)))
     shared: dict[str, np.ndarray] = {}
     for i, label in enumerate(labels):
         name = label[2:] if label[:2] in ("l-", "r-") else label
         if name not in shared:
             shared[name] = rng.normal(size=count)
-        changes[:, i] = 0.2 * (0.98 * shared[name] + 0.2 * rng.normal(size=count))
-    return changes.clip(-1, 1)
+        changes[:, i] = size * (0.98 * shared[name] + 0.2 * rng.normal(size=count))
+    return changes.clip(-most, most)

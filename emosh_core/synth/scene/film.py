@@ -19,10 +19,6 @@ PLAY = 61
 class Film:
     """How a clip is recorded."""
 
-    samples: int = 1
-    """Pictures that are averaged into a frame; 1 is no motion blur."""
-    shutter: float = 0.0
-    """Share of the frame's time during which the shutter is open, 0..1."""
     shot: float = 0.0
     """Standard deviation of the noise that grows with the square root of the brightness, at brightness 1."""
     read: float = 0.0
@@ -39,8 +35,6 @@ class Film:
     """Of an S-curve around the middle, −0.5..0.8."""
     lift: float = 0.0
     """Brightness of black."""
-    crf: int = 18
-    """Constant rate factor of the encoder (H.264): the larger, the more is lost."""
 
     def apply(self, frames: Tensor, rng: np.random.Generator) -> Tensor:
         """Record frames.
@@ -102,26 +96,21 @@ class Film:
         return [tile[y : y + height, x : x + width] for y, x in places]
 
 
-def choose_film(rng: np.random.Generator, level: float | None = None) -> Film:
+def choose_film(rng: np.random.Generator, level: float) -> Film:
     """Draw a way to record.
 
     Args:
-        level: how bad the recording may be: 0 is clean, 1 a phone in dim light; drawn without it.
+        level: how bad the recording may be: 0 is clean, 1 a phone in dim light.
     """
-    drawn = rng.random() ** 1.5
-    level = drawn if level is None else level
+    if level == 0:
+        return Film()
     noise = level * span(rng, (0.4, 1.0))
     kelvin = np.exp(rng.normal(np.log(5800), 0.1 * level))
     balance = kelvin_rgb(kelvin) ** 0.5 * np.exp(rng.normal(0, 0.012 * level, 3))
-    blurs = rng.random() < 0.5
-    film = Film(
-        samples=int(rng.integers(3, 6)) if blurs else 1,
-        shutter=span(rng, (0.2, 0.6)) if blurs else 0.0,
+    return Film(
         shot=SHOT * noise, read=READ * noise, coarse=span(rng, (0.2, 0.9)),
         soft=level * span(rng, (0.0, 0.7)), vignette=level * span(rng, (0.0, 0.35)),
         balance=tuple(float(x) for x in balance / balance.max()),
         contrast=span(rng, (-0.15, 0.35)) * min(1.0, 0.3 + level),
         lift=level * span(rng, (0.0, 0.05)),
-        crf=round(14 + 14 * level * span(rng, (0.5, 1.0))),
     )  # fmt: skip
-    return film if level > 0 else Film(samples=film.samples, shutter=film.shutter, crf=film.crf)

@@ -68,7 +68,8 @@ def test_planted_feet_stand_on_the_floor_and_do_not_slide(staged, kind):
     for k in range(2):
         under, on = soles(posed, k), torch.as_tensor(score.planted[:, k])
         lowest = under[..., 1].amin(1)
-        assert float(lowest[on].abs().max()) < 0.006 if on.any() else True
+        if on.any():
+            assert float(lowest[on].abs().max()) < 0.006
         both = on[1:] & on[:-1]
         flat = both & (np.abs(np.diff(score.ankles[:, k, 1])) < 1e-4)
         if flat.any():
@@ -118,7 +119,7 @@ def test_arms_that_would_enter_the_trunk_are_held_out(body, kind):
     turns = score.turns.copy()
     turns[:, [16, 17], 2] += [-0.35, 0.35]  # arms that hang are pressed into the hips
     posed = shaped.with_pose(stage(replace(score, turns=turns), shaped).pose)
-    trunk = body.lbs_weights[:, [0, 3, 6, 9]].sum(1) > 0.5
+    trunk, depths = body.lbs_weights[:, [0, 3, 6, 9]].sum(1) > 0.5, []
     for k in range(2):
         fore = body.lbs_weights[:, 18 + k] > 0.9
         turn, origin = posed.rotmats[:, 6], posed.joints[:, 6, None]
@@ -127,7 +128,8 @@ def test_arms_that_would_enter_the_trunk_are_held_out(body, kind):
             level = (core[t, None, :, 1] - arm[t, ::9, None, 1]).abs() < 0.02
             width = torch.where(level, core[t, None, :, 0].abs(), 0).amax(1)
             beside = arm[t, ::9, 2].abs() < 0.06
-            assert float((width - arm[t, ::9, 0].abs())[beside].clamp(min=0).amax()) < DEEP if beside.any() else True
+            depths += (width - arm[t, ::9, 0].abs())[beside].tolist()
+    assert len(depths) > 50 and max(depths) < DEEP
 
 
 def test_the_same_seed_is_the_same_score_and_another_body_keeps_its_rotations(body):
