@@ -71,7 +71,7 @@ def test_planted_feet_stand_on_the_floor_and_do_not_slide(staged, kind):
         if on.any():
             assert float(lowest[on].abs().max()) < 0.006
         both = on[1:] & on[:-1]
-        flat = both & (np.abs(np.diff(score.ankles[:, k, 1])) < 1e-4)
+        flat = both & torch.as_tensor(np.abs(np.diff(score.ankles[:, k, 1])) < 1e-4)
         if flat.any():
             step = (under[1:] - under[:-1])[flat][..., [0, 2]].norm(dim=-1)
             assert float(step.median()) < 0.003
