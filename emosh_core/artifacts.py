@@ -161,8 +161,8 @@ class Truth:
     """Inside the picture and not behind anything; a joint inside the body counts by the surface over it."""
     keypoint_visible: np.ndarray = array("frame", "keypoint", dtype="bool")
     contacts: np.ndarray = array("frame", "contact", dtype="bool")
-    """Which of CONTACTS the motion intends: planted feet, hands that are sent to something. Not measured on the
-    surface: hands may touch or enter the body without it."""
+    """Which of CONTACTS there are: hands by the gap between the bare body's surfaces (begun below 6 mm, ended above 9),
+    feet while they are planted on the floor."""
     blink: np.ndarray = array("frame", "eye")
     """How far each eye (left, right) is closed, 0..1."""
     mouth_open: np.ndarray = array("frame")

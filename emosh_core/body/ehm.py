@@ -99,14 +99,16 @@ class EhmModel:
         for side, wrist in WRISTS.items():
             share = self.lbs_weights[:, [wrist, *HANDS[side]]].sum(1)
             verts, joints = _scale_part(verts, joints, share, wrist, tuple(HANDS[side]), hand_scale)
-        return ShapedBody(model=self, rest_verts=verts, rest_joints=joints,
-                          expression_gain=head_gain[..., self.expression_verts, :])
+        return ShapedBody(
+            model=self, rest_verts=verts, rest_joints=joints, expression_gain=head_gain[..., self.expression_verts, :]
+        )
 
     def with_shape_of(self, shape: Shape) -> "ShapedBody":
         """Give the model the identity of a `shape` artifact."""
         as_tensor = lambda values: torch.as_tensor(values, dtype=self.template.dtype, device=self.template.device)  # noqa: E731
-        return self.with_shape(as_tensor(shape.betas_body), as_tensor(shape.betas_head),
-                               shape.head_scale, shape.hand_scale)
+        return self.with_shape(
+            as_tensor(shape.betas_body), as_tensor(shape.betas_head), shape.head_scale, shape.hand_scale
+        )
 
     def for_landmarks(self, also: Tensor | None = None) -> "EhmModel":
         """Return the same model with only the vertices that landmarks touch: cheap to optimise through.
@@ -174,6 +176,13 @@ class ShapedBody:
         rest = self.rest_verts.expand(len(rotmats), -1, -1).index_add(-2, model.expression_verts, moved)
         verts = skin(rest, model.binding, self.away_from_rest(turned, joints))
         return PosedBody(model=model, verts=verts, joints=joints, rotmats=turned)
+
+    def thinned(self, model: EhmModel) -> "ShapedBody":
+        """Return the same person with the few vertices of a model that `for_landmarks` made of this person's."""
+        kept = model.kept_verts
+        grown = torch.isin(self.model.expression_verts, kept)
+        return ShapedBody(model=model, rest_verts=self.rest_verts[..., kept, :], rest_joints=self.rest_joints,
+                          expression_gain=self.expression_gain[..., grown, :])  # fmt: skip
 
     def place_joints(self, rotmats: Tensor, transl: Tensor) -> tuple[Tensor, Tensor]:
         """Chain joint rotations (T, 55, 3, 3) relative to the parents, from a pelvis moved by transl (T, 3) [m].

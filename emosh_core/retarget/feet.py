@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from emosh_core.artifacts import Motion, keypoint_slice
-from emosh_core.retarget.probes import PosedProbes
-from emosh_core.retarget.spans import Fade, fade, held, spans
+from emosh_core.body.probes import PosedProbes
+from emosh_core.geometry.spans import Fade, fade, held, spans
 
 FEET = ("left_foot", "right_foot")
 POINTS = {"left_foot": [27, 29, 31], "right_foot": [28, 30, 32]}  # ankle, heel, toe among the detector's body points

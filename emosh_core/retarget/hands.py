@@ -8,9 +8,9 @@ or opened to the driver's along the surface's normal.
 import torch
 from torch import Tensor
 
-from emosh_core.retarget.ik import LIMBS, within_reach
-from emosh_core.retarget.probes import PosedProbes
-from emosh_core.retarget.touches import HANDS, Touch, distances, lowest, pick
+from emosh_core.body.ik import LIMBS, within_reach
+from emosh_core.body.probes import PosedProbes, distances, lowest, pick
+from emosh_core.retarget.touches import HANDS, Touch
 
 REST = 1e-6  # how little it costs to move a hand that touches, against missing the touch by as much
 ROUNDS = 3  # turns in which each hand makes up for what the other cannot reach
@@ -35,7 +35,7 @@ def gap_error(touch: Touch, driver: PosedProbes, target: PosedProbes) -> Tensor:
     """Return how far (T, 3) [m] the hand should move along the normal for the driver's gap."""
     _, nearest, height = distances(target, touch.sides, torch.from_numpy(touch.flags))
     gap, rows, share = lowest(height)
-    normal = (pick(target.normals(touch.sides[1]), nearest.gather(1, rows)) * share[..., None]).sum(1)
+    normal = (target.normals(touch.sides[1], nearest.gather(1, rows)) * share[..., None]).sum(1)
     rise = MOST * torch.tanh((touch.gap - gap) / MOST)
     move = rise[:, None] * torch.nn.functional.normalize(normal, dim=-1)
     return _leaning(touch, lambda source: move[source])

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from emosh_core.artifacts import CONTACTS, Motion, Target
 from emosh_core.body.ehm import EhmModel
+from emosh_core.body.ik import LIMBS, move_end
 from emosh_core.body.pose import Pose, pose_from_motion
+from emosh_core.body.probes import PosedProbes, probes_of
 from emosh_core.errors import ArtifactError
 from emosh_core.retarget.feet import find_stands
 from emosh_core.retarget.hands import gap_error, hand_moves, mismatch
-from emosh_core.retarget.ik import LIMBS, move_end
-from emosh_core.retarget.probes import PosedProbes, probes_of
 from emosh_core.retarget.root import leg_length, legs_seen, scaled_path, vertical_offset
 from emosh_core.retarget.touches import find_touches
 from emosh_core.settings import RetargetConfig
@@ -46,7 +46,7 @@ def retarget(motion: Motion, reference: Motion, body: EhmModel, config: Retarget
             fix="track both with the same model: `emosh track … --force`",
         )
     pose = pose_from_motion(motion)
-    before, after = (probes_of(body).of(one.shape) for one in (motion, reference))
+    before, after = (probes_of(body).of(body.with_shape_of(one.shape)) for one in (motion, reference))
     ratio = 1.0
     if config.root == "scaled" and legs_seen(motion):
         ratio = leg_length(after.shaped) / leg_length(before.shaped)

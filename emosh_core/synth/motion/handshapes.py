@@ -5,11 +5,11 @@ import numpy as np
 from emosh_core.synth.motion.curves import wander
 
 # Curl of index, middle, ring, pinky (0 straight, 1 closed), spread (1 splayed), and the thumb:
-# out (1 away from the palm's edge), across (1 in front of the palm), bent (1 tip bent in).
+# out (1 away from the palm's edge), across (1 in front of the palm, −1 in its plane), bent (1 tip bent in).
 SHAPES = {
     "relaxed": ((0.22, 0.30, 0.36, 0.40), 0.25, (0.35, 0.25, 0.25)),
     "soft": ((0.12, 0.18, 0.22, 0.24), 0.35, (0.45, 0.20, 0.20)),
-    "flat": ((0.02, 0.02, 0.03, 0.04), 0.10, (0.30, 0.10, 0.10)),
+    "flat": ((0.02, 0.02, 0.03, 0.04), 0.10, (0.30, -0.90, 0.00)),
     "splayed": ((-0.05, -0.04, -0.03, 0.00), 1.00, (0.95, 0.00, 0.00)),
     "fist": ((0.97, 1.00, 1.00, 1.00), 0.00, (0.15, 0.95, 0.60)),
     "point": ((0.03, 0.92, 1.00, 1.00), 0.00, (0.20, 0.85, 0.55)),

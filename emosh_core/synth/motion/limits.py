@@ -5,9 +5,11 @@ range. Ranges are the normal values of the American Academy of Orthopaedic Surge
 Method of Measuring and Recording, 1965; repeated in Norkin and White, Measurement of Joint Motion),
 turned into the T-pose's axes, where arms lie along x, palms down, and everything else along y.
 A range that is quoted for several joints together is shared out: spine1 to spine3, neck and head,
-collar and shoulder, and the forearm's turn between elbow and wrist.
+collar and shoulder, and the forearm's turn between elbow and wrist. Only the ankle bends farther up,
+as it does under the body's weight (38°: Konor et al. 2012, Int. J. Sports Phys. Ther. 7:279).
 """
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -16,7 +18,9 @@ from scipy.spatial.transform import Rotation
 from emosh_core.body.joints import JOINT_NAMES
 
 MARGIN = 0.12  # of a range: the part of it in which motion is slowed down
+HARD = 1e-6  # the same where a joint only must not turn too far
 FREE = (-180, 180)
+ALL = range(len(JOINT_NAMES))
 
 # Degrees about x, y, z on the left side. Arms twist about x, the rest about y.
 DEGREES = {
@@ -25,7 +29,7 @@ DEGREES = {
     "spine3": ((-8, 26), (-16, 16), (-12, 12)), "neck": ((-24, 24), (-35, 35), (-22, 22)),
     "head": ((-24, 24), (-42, 42), (-22, 22)),
     "hip": ((-122, 30), (-45, 45), (-25, 47)), "knee": ((0, 142), (-12, 12), (-6, 6)),
-    "ankle": ((-25, 50), (-18, 18), (-25, 25)), "foot": ((-68, 40), (-5, 5), (-5, 5)),
+    "ankle": ((-38, 50), (-18, 18), (-25, 25)), "foot": ((-68, 40), (-5, 5), (-5, 5)),
     "collar": ((-8, 8), (-22, 18), (-8, 32)),
     "shoulder": ((-95, 95), (-135, 45), (-100, 98)), "elbow": ((-85, 85), (-146, 2), (-6, 6)),
     "wrist": ((-25, 25), (-25, 32), (-75, 68)),
@@ -62,51 +66,53 @@ def twist_axes() -> np.ndarray:
     return np.array([0 if kind_of(name).startswith(arms) else 1 for name in JOINT_NAMES])
 
 
-def components(turns: np.ndarray) -> np.ndarray:
+def components(turns: np.ndarray, joints: Sequence[int] = ALL) -> np.ndarray:
     """Split rotations into twist and swing.
 
     Args:
-        turns: (*, 55, 3) axis-angle [rad].
+        turns: (*, J, 3) axis-angle of these joints [rad].
 
     Returns:
-        (*, 55, 3): the twist at the place of its axis, and the two components of the swing's axis-angle [rad].
+        (*, J, 3): the twist at the place of its axis, and the two components of the swing's axis-angle [rad].
     """
-    swing, twist = _split(turns)
+    axes = np.broadcast_to(twist_axes()[list(joints), None], (*turns.shape[:-1], 1))
+    swing, twist = _split(turns, axes)
     parts = swing.as_rotvec().reshape(turns.shape)
-    np.put_along_axis(parts, _axes(turns.shape), twist[..., None], -1)
+    np.put_along_axis(parts, axes, twist[..., None], -1)
     return parts
 
 
-def limited(turns: np.ndarray) -> np.ndarray:
-    """Return the rotations (*, 55, 3) [rad] with every component inside its range.
+def limited(turns: np.ndarray, joints: Sequence[int] = ALL, margin: float = MARGIN) -> np.ndarray:
+    """Return the rotations (*, J, 3) [rad] with every component inside its range.
 
-    Up to MARGIN before a stop nothing changes; from there a component nears the stop and never reaches it.
+    Up to a margin before a stop nothing changes; from there a component nears the stop and never reaches it.
+
+    Args:
+        joints: which these are.
+        margin: as a share of the range, more than 0.
     """
-    parts = components(turns)
-    low, high = ranges()
-    margin = MARGIN * (high - low)
+    parts, rows = components(turns, joints), list(joints)
+    low, high = (bound[rows] for bound in ranges())
+    margin = margin * (high - low)
     over, under = (parts - (high - margin)).clip(0), ((low + margin) - parts).clip(0)
     held = parts - (over - margin * np.tanh(over / margin)) + (under - margin * np.tanh(under / margin))
     held = np.where((over == 0) & (under == 0), parts, held)
-    axes = _axes(turns.shape)
+    axes = np.broadcast_to(twist_axes()[rows, None], (*turns.shape[:-1], 1))
     twist, swing = np.zeros_like(held), held.copy()
     np.put_along_axis(twist, axes, np.take_along_axis(held, axes, -1), -1)
     np.put_along_axis(swing, axes, 0.0, -1)
     both = Rotation.from_rotvec(swing.reshape(-1, 3)) * Rotation.from_rotvec(twist.reshape(-1, 3))
     result = both.as_rotvec().reshape(turns.shape)
-    result[..., 0, :] = turns[..., 0, :]  # the body as a whole may face anywhere
+    pelvis = np.asarray(rows) == 0  # the body as a whole may face anywhere
+    result[..., pelvis, :] = turns[..., pelvis, :]
     return result
 
 
-def _axes(shape: tuple[int, ...]) -> np.ndarray:
-    return np.broadcast_to(twist_axes()[:, None], (*shape[:-1], 1))
-
-
-def _split(turns: np.ndarray) -> tuple[Rotation, np.ndarray]:
-    """Return swings (N) and twists (*, 55) [rad] with rotation = swing · twist."""
+def _split(turns: np.ndarray, axes: np.ndarray) -> tuple[Rotation, np.ndarray]:
+    """Return swings (N) and twists (*, J) [rad] with rotation = swing · twist."""
     whole = Rotation.from_rotvec(turns.reshape(-1, 3))
     quat = whole.as_quat(canonical=True)
-    axes = _axes(turns.shape).reshape(-1, 1)
+    axes = axes.reshape(-1, 1)
     along = np.take_along_axis(quat, axes, -1)[:, 0]
     twist = 2 * np.arctan2(along, quat[:, 3])
     axis = np.zeros((len(quat), 3))

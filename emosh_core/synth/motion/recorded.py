@@ -97,7 +97,8 @@ def to_score(recording: Recording, times: np.ndarray, name: str) -> Score:
     moved = np.gradient(ankles, axis=0) if len(times) > 1 else np.zeros_like(ankles)
     speed = np.abs(moved / np.abs(step).clip(1e-3)[:, None, None]).max(-1)
     planted = (speed < SLOW) & (ankles[..., 1] < ANKLE_HEIGHT + LOW)
-    return Score(kind=name, turns=turns, place=place, ankles=_held(ankles, planted), planted=planted,
+    fps = 1 / float(np.median(np.abs(step)).clip(1e-3))
+    return Score(kind=name, fps=fps, turns=turns, place=place, ankles=_held(ankles, planted), planted=planted,
                  expression=np.zeros((len(times), 52)),
                  blink=np.zeros((len(times), 2)))  # fmt: skip
 

@@ -30,6 +30,7 @@ class Score:
     """A performance of T frames that any body can follow."""
 
     kind: str
+    fps: float
     turns: np.ndarray
     """(T, 55, 3) axis-angle relative to the parents [rad]; the root's is away from facing +z."""
     place: np.ndarray
@@ -48,9 +49,7 @@ class Score:
         return len(self.turns)
 
 
-def compose(
-    rng: np.random.Generator, *, frames: int, fps: float, motion: str = "mixed", split: str = "train"
-) -> Score:
+def compose(rng: np.random.Generator, *, frames: int, fps: float, motion: str = "mixed", split: str = "train") -> Score:
     """Draw a performance.
 
     Args:
@@ -71,7 +70,7 @@ def compose(
         return _with_face(rng, clock, fps, recorded, talks=rng.random() < 0.4)
     kind, action = _draw(rng, clock, tempo, motion)
     turns, place = perform(clock, action.feet, action.posture)
-    score = Score(kind=kind, turns=turns, place=place, ankles=action.feet.ankle, planted=action.feet.planted,
+    score = Score(kind=kind, fps=fps, turns=turns, place=place, ankles=action.feet.ankle, planted=action.feet.planted,
                   expression=np.zeros((frames, 52)), blink=np.zeros((frames, 2)), touches=action.touches)  # fmt: skip
     return _with_face(rng, clock, fps, score, talks=action.talks)
 

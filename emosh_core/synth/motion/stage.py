@@ -10,33 +10,35 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
-from emosh_core.artifacts import CONTACTS, keypoint_slice
 from emosh_core.body.ehm import EhmModel, ShapedBody
 from emosh_core.body.joints import HANDS
 from emosh_core.body.pose import Pose
+from emosh_core.geometry.spans import spans
+from emosh_core.synth.motion.arms import place_arms
+from emosh_core.synth.motion.curves import smoothed
 from emosh_core.synth.motion.footwork import ANKLE_HEIGHT
+from emosh_core.synth.motion.limits import HARD, limited
 from emosh_core.synth.motion.mannequin import Proportions, bend_leg, proportions, reach_down, walk_chain
 from emosh_core.synth.motion.score import Score
 
 SOLE = 160
 """Vertices of each foot that the floor is felt with."""
+PRESSED = 0.002
+"""A vertex this much higher than the lowest bears 1/e of its load [m]."""
+PASSES = 3
+"""Solutions of the legs: the feet as the score has them, then twice as the sole's shape corrects them."""
 ROUNDS = 4
-"""Corrections of an arm that is to touch something, or to stay out of the trunk; each closes most of what is left."""
-SKIN = 0.004
-"""Hands stop this far off what they touch [m]."""
-TOUCHING = 0.5
-"""Weight of a touch from which on it counts as one."""
+"""Corrections of an arm that is to stay out of the trunk; each closes most of what is left."""
 CLEAR = 0.03
 """Forearms keep this far from the trunk's surface, beyond their own thickness [m]."""
 THICK = {"elbow": 0.045, "middle": 0.04, "wrist": 0.03, "hand": 0.025}
 """Half the thickness of an arm at the points that are kept out of the trunk [m]."""
 SLICES = 24
 """Of the trunk, for its girth."""
-SMOOTH = 1.5
-"""Corrections of arms are smoothed over time by this standard deviation [frames of 25 per second]."""
+SMOOTH = 0.06
+"""Corrections of arms are smoothed over time by this standard deviation [s]."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,21 +59,21 @@ def stage(score: Score, shaped: ShapedBody) -> Staged:
     body = _proportions(shaped)
     pelvis = Rotation.from_rotvec(turns[:, 0])
     feet = _feet(turns, score)
-    _hold_arms_out(turns, shaped, body)
-    pose = None
-    for lift in (np.zeros((len(score), 2)), None):
-        ankles = score.ankles.copy()
+    _hold_arms_out(turns, shaped, body, score.fps)
+    shift = np.zeros((len(score), 2, 3))
+    for number in range(PASSES):
+        ankles = score.ankles + shift / body.leg
         ankles[..., 1] += body.sole / body.leg - ANKLE_HEIGHT
-        if lift is None:
-            # How far the lowest point of each posed foot is from the floor does not depend on hips and knees.
-            ankles[..., 1] += _floor(score, pose, shaped) / body.leg
         lowered = place.copy()
         lowered[:, 1] -= reach_down(lowered, pelvis, ankles, body)
         for k in range(2):
             bend_leg(turns, k, lowered, pelvis, ankles[:, k], feet[k], _knees(score, k), body)
+            turns[:, [7 + k]] = limited(turns[:, [7 + k]], joints=[7 + k], margin=HARD)
         pose = _pose(turns, lowered, score, shaped, body)
-    pose = _touch(score, pose, shaped)
-    return Staged(pose=pose, contacts=_contacts(score), blink=score.blink.astype(np.float32))
+        if number < PASSES - 1:
+            shift += _standing(score, pose, shaped)
+    pose, hands = place_arms(score.touches, pose, shaped, score.fps)
+    return Staged(pose=pose, contacts=np.concatenate([hands, score.planted], 1), blink=score.blink.astype(np.float32))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -119,7 +121,7 @@ def _pose(turns: np.ndarray, place: np.ndarray, score: Score, shaped: ShapedBody
 
 @lru_cache(maxsize=4)
 def _soles(model: EhmModel) -> tuple[EhmModel, list[torch.Tensor]]:
-    """Return the model's landmark vertices with those under the feet, and where these are."""
+    """Return the model with little more than the vertices under the feet, and where these are."""
     chosen = []
     for k in range(2):
         share = model.lbs_weights[:, [7 + k, 10 + k]].sum(1)
@@ -129,32 +131,41 @@ def _soles(model: EhmModel) -> tuple[EhmModel, list[torch.Tensor]]:
     return slim, [torch.searchsorted(slim.kept_verts, ids.sort().values) for ids in chosen]
 
 
-def _slim(shaped: ShapedBody) -> tuple[ShapedBody, list[torch.Tensor]]:
-    """Return somebody with few vertices, and which of these are under each foot."""
+def _standing(score: Score, pose: Pose, shaped: ShapedBody) -> np.ndarray:
+    """Return by how much (T, 2, 3) [m] each foot must move to stand on the floor where it stood before.
+
+    In a swing it passes over the floor, and from one stand's correction to the next one's.
+    """
     slim, soles = _soles(shaped.model)
-    kept = slim.kept_verts
-    full, small = torch.full((len(shaped.model.template),), -1, dtype=torch.long), shaped.model.expression_verts
-    full[small.cpu()] = torch.arange(len(small))
-    rows = full[kept[slim.expression_verts].cpu()]
-    return ShapedBody(model=slim, rest_verts=shaped.rest_verts[kept], rest_joints=shaped.rest_joints,
-                      expression_gain=shaped.expression_gain[rows.to(kept.device)]), soles  # fmt: skip
-
-
-def _floor(score: Score, pose: Pose, shaped: ShapedBody) -> np.ndarray:
-    """Return by how much (T, 2) [m] each foot must go up to stand on the floor, or to pass over it in a swing."""
-    slim, soles = _slim(shaped)
     with torch.no_grad():
-        verts = slim.with_pose(pose).verts
-    up = np.stack([-verts[:, ids, 1].amin(1).double().cpu().numpy() for ids in soles], 1)
-    frames = np.arange(len(score))
-    for k in range(2):
-        on = score.planted[:, k]
-        if on.any():
-            held = np.interp(frames, frames[on], up[on, k])
-            up[:, k] = np.where(on, up[:, k], np.maximum(held, up[:, k]))
-        else:
-            up[:, k] = up[:, k].clip(0)
-    return up
+        verts = shaped.thinned(slim).with_pose(pose).verts
+    shift, frames = np.zeros((len(score), 2, 3)), np.arange(len(score))
+    for k, ids in enumerate(soles):
+        sole, on = verts[:, ids].double().cpu().numpy(), score.planted[:, k]
+        up = -sole[..., 1].min(1)
+        if not on.any():
+            shift[:, k, 1] = up.clip(0)
+            continue
+        x, z = _unslid(sole, on).T
+        for axis, column in enumerate((x, up, z)):
+            shift[:, k, axis] = np.interp(frames, frames[on], column[on])
+        shift[:, k, 1] = np.where(on, up, np.maximum(shift[:, k, 1], up))
+    return shift
+
+
+def _unslid(sole: np.ndarray, on: np.ndarray) -> np.ndarray:
+    """Return moves (T, 2) [m] along x and z with which the lowest points of a sole (T, N, 3) stay while `on` (T,)."""
+    low = sole[..., 1] - sole[..., 1].min(1, keepdims=True)
+    share = np.exp(-low / PRESSED)
+    share /= share.sum(1, keepdims=True)
+    step = np.diff(sole[..., [0, 2]], axis=0)
+    slip = ((share[:-1] + share[1:])[..., None] / 2 * step).sum(1)
+    moves = np.zeros((len(sole), 2))
+    for start, stop in spans(on):
+        path = np.concatenate([np.zeros((1, 2)), -slip[start : stop - 1].cumsum(0)])
+        # Where the foot is flat it stays where the score has it.
+        moves[start:stop] = path - path[int(low[start:stop].mean(1).argmin())]
+    return moves
 
 
 def _girth(shaped: ShapedBody) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -174,7 +185,7 @@ def _girth(shaped: ShapedBody) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return heights, np.array(halves), np.array(middles)
 
 
-def _hold_arms_out(turns: np.ndarray, shaped: ShapedBody, body: _Body) -> None:
+def _hold_arms_out(turns: np.ndarray, shaped: ShapedBody, body: _Body, fps: float) -> None:
     """Swing arms away from the trunk (an upright elliptic column in the axes of spine2) where they would enter it."""
     heights, halves, middles = _girth(shaped)
     for _ in range(ROUNDS):
@@ -198,11 +209,11 @@ def _hold_arms_out(turns: np.ndarray, shaped: ShapedBody, body: _Body) -> None:
                 depth = np.where(better, deep / arm, depth)
                 push = frame.apply(np.stack([out[:, 0], 0 * out[:, 0], out[:, 1]], 1))
                 pushes[better] = push[better]
-            _swing(turns, turned, k, wrist - shoulder, pushes * _eased(depth)[:, None])
+            _swing(turns, turned, k, wrist - shoulder, pushes * _eased(depth, SMOOTH * fps)[:, None])
 
 
-def _eased(depth: np.ndarray) -> np.ndarray:
-    return np.maximum(gaussian_filter1d(depth, SMOOTH, mode="nearest"), 0.9 * depth)
+def _eased(depth: np.ndarray, frames: float) -> np.ndarray:
+    return np.maximum(smoothed(depth, frames), 0.9 * depth)
 
 
 def _swing(turns: np.ndarray, turned: np.ndarray, k: int, arm: np.ndarray, push: np.ndarray) -> None:
@@ -213,88 +224,3 @@ def _swing(turns: np.ndarray, turned: np.ndarray, k: int, arm: np.ndarray, push:
     joint = 16 + k
     swing = parent.inv() * Rotation.from_rotvec(axis) * parent
     turns[:, joint] = (swing * Rotation.from_rotvec(turns[:, joint])).as_rotvec()
-
-
-def _touch(score: Score, pose: Pose, shaped: ShapedBody) -> Pose:
-    """Bend shoulders and elbows until hands meet what they are to touch, as far as each touch weighs."""
-    touches = [touch for touch in score.touches if touch.weight.max() > 1e-3]
-    if not touches:
-        return pose
-    slim, _ = _slim(shaped)
-    begun: list[np.ndarray] = []
-    for _ in range(ROUNDS):
-        with torch.no_grad():
-            posed = slim.with_pose(pose)
-        marks, joints = posed.landmarks().double().cpu().numpy(), posed.joints.double().cpu().numpy()
-        turned = posed.rotmats.double().cpu().numpy()
-        body_pose = pose.body_pose.double().cpu().numpy()
-        begun = begun or [_probe(touch, marks) for touch in touches]
-        for touch, start in zip(touches, begun, strict=True):
-            # A touch that weighs half goes half the way, in however many rounds.
-            wanted = start + touch.weight[:, None] * (_target(touch, marks, joints, turned) - start)
-            _reach_for(body_pose, turned, joints, touch.hand, wanted - _probe(touch, marks))
-        pose = Pose(**{**vars(pose), "body_pose": torch.as_tensor(body_pose).to(pose.body_pose)})
-    return pose
-
-
-def _probe(touch, marks: np.ndarray) -> np.ndarray:
-    """Return the point (T, 3) of the hand that touches: the palm, or the middle finger's tip at the face."""
-    hand = marks[:, keypoint_slice(("left_hand", "right_hand")[touch.hand])]
-    if touch.target in ("cheek", "chin", "head"):
-        return hand[:, [8, 12]].mean(1)
-    return (hand[:, 0] + 2 * hand[:, 9]) / 3
-
-
-def _target(touch, marks: np.ndarray, joints: np.ndarray, turned: np.ndarray) -> np.ndarray:
-    """Return where the hand's point is to be (T, 3)."""
-    face, k = marks[:, keypoint_slice("face")], touch.hand
-    if touch.target == "hand":
-        both = [_probe(type(touch)(hand=side, target="hand", weight=touch.weight), marks) for side in (0, 1)]
-        across = both[0] - both[1]
-        length = np.linalg.norm(across, axis=1, keepdims=True)
-        # Palms are two centimetres thick from bone to skin.
-        return (both[0] + both[1]) / 2 + (1, -1)[k] * 0.018 * across / length.clip(1e-6)
-    if touch.target == "hip":
-        hip, side = joints[:, 1 + k], turned[:, 0, :, 0] * (1, -1)[k]
-        width = np.linalg.norm(joints[:, 1] - joints[:, 2], axis=1, keepdims=True)
-        return hip + turned[:, 0, :, 1] * 0.11 + side * (0.42 * width + 0.03) + turned[:, 0, :, 2] * 0.02
-    number = {"cheek": (425, 205), "chin": (152, 152), "head": (297, 67)}[touch.target][k]
-    away = turned[:, 15, :, 2] * SKIN * 2
-    return face[:, number] + away + (turned[:, 15, :, 1] * 0.045 if touch.target == "head" else 0)
-
-
-def _reach_for(body_pose: np.ndarray, turned: np.ndarray, joints: np.ndarray, k: int, gap: np.ndarray) -> None:
-    """Change shoulder and elbow (in place) so that the wrist moves by gap (T, 3) [m]; the hand keeps its direction."""
-    shoulder, elbow, wrist = (joints[:, j + k] for j in (16, 18, 20))
-    upper, lower = np.linalg.norm(elbow - shoulder, axis=1), np.linalg.norm(wrist - elbow, axis=1)
-    line, wanted = wrist - shoulder, wrist + gap - shoulder
-    length = np.linalg.norm(line, axis=1)
-    reach = np.linalg.norm(wanted, axis=1).clip(0.25 * upper, 0.997 * (upper + lower))
-    angle = lambda d: np.arccos(((upper**2 + lower**2 - d**2) / (2 * upper * lower)).clip(-1, 1))  # noqa: E731
-    hinge = np.cross(elbow - shoulder, wrist - elbow)
-    hinge /= np.linalg.norm(hinge, axis=1, keepdims=True).clip(1e-6)
-    # The elbow first, about its hinge; then the shoulder takes the new line to the wanted one.
-    open_ = Rotation.from_rotvec(hinge * (angle(length) - angle(reach))[:, None])
-    bent = elbow - shoulder + open_.apply(wrist - elbow)
-    axis = np.cross(bent, wanted)
-    sine, cosine = np.linalg.norm(axis, axis=1), (bent * wanted).sum(1)
-    swing = Rotation.from_rotvec(axis / sine.clip(1e-9)[:, None] * np.arctan2(sine, cosine)[:, None])
-    collar, arm, fore, hand = (Rotation.from_matrix(turned[:, j + k]) for j in (13, 16, 18, 20))
-    arm_new, fore_new = swing * arm, swing * open_ * fore
-    body_pose[:, 15 + k] = (collar.inv() * arm_new).as_rotvec()
-    body_pose[:, 17 + k] = (arm_new.inv() * fore_new).as_rotvec()
-    body_pose[:, 19 + k] = (fore_new.inv() * hand).as_rotvec()
-
-
-def _contacts(score: Score) -> np.ndarray:
-    found = np.zeros((len(score), len(CONTACTS)), bool)
-    for touch in score.touches:
-        side = ("left", "right")[touch.hand]
-        name = "left_hand-right_hand" if touch.target == "hand" else (
-            f"{side}_hand-torso" if touch.target == "hip" else f"{side}_hand-head"
-        )  # fmt: skip
-        found[:, CONTACTS.index(name)] |= touch.weight > TOUCHING
-    for k, side in enumerate(("left", "right")):
-        found[:, CONTACTS.index(f"{side}_foot-floor")] = score.planted[:, k]
-    return found
-

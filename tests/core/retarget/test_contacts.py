@@ -9,12 +9,12 @@ from constructed_motions import HOLDS, make_motion, make_shape, random_shapes, s
 from contact_measure import contact_errors, frames_of, skates, surfaces
 
 from emosh_core.artifacts import CONTACTS, keypoint_slice
+from emosh_core.body.ik import LIMBS
 from emosh_core.body.pose import pose_from_motion
+from emosh_core.geometry.spans import fade
 from emosh_core.retarget import RetargetConfig, retarget
 from emosh_core.retarget.hands import hand_moves
-from emosh_core.retarget.ik import LIMBS
 from emosh_core.retarget.root import leg_length
-from emosh_core.retarget.spans import fade
 from emosh_core.retarget.touches import Touch
 
 PLAIN = RetargetConfig(root="driver", contacts="off")
@@ -31,8 +31,11 @@ def held(request, body, shapes):
     """Name, driver, plain target and corrected target of a motion with a touch."""
     driver = touching(body, shapes[:1], request.param)[0]
     reference = make_motion(body, shapes[1], standing()[None])
-    return request.param, driver, retarget(driver, reference, body, PLAIN), retarget(
-        driver, reference, body, RetargetConfig()
+    return (
+        request.param,
+        driver,
+        retarget(driver, reference, body, PLAIN),
+        retarget(driver, reference, body, RetargetConfig()),
     )
 
 
@@ -111,9 +114,7 @@ def test_uneven_frame_times_change_nothing_but_the_frames(held, body, shapes):
 
 def test_switched_off_there_is_no_correction(held, body, shapes):
     driver = held[1]
-    target = retarget(
-        driver, make_motion(body, shapes[1], standing()[None]), body, RetargetConfig(contacts="off")
-    )
+    target = retarget(driver, make_motion(body, shapes[1], standing()[None]), body, RetargetConfig(contacts="off"))
     assert not target.contacts.any()
     np.testing.assert_array_equal(target.body_pose, driver.body_pose)
 

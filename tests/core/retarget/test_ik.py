@@ -8,9 +8,9 @@ from constructed_motions import make_motion, make_shape, standing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emosh_core.body.ik import LIMBS, LONGEST, move_end, shortest_arc, within_reach
 from emosh_core.body.joints import PARENTS
 from emosh_core.body.pose import pose_from_motion
-from emosh_core.retarget.ik import LIMBS, LONGEST, move_end, shortest_arc, within_reach
 
 LIMB = st.sampled_from(sorted(LIMBS))
 

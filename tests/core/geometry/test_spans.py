@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emosh_core.retarget.spans import BRIDGED, FADE, LEAST, fade, held, spans
+from emosh_core.geometry.spans import BRIDGED, FADE, LEAST, fade, held, spans
 
 flag_lists = st.lists(st.booleans(), min_size=1, max_size=60)
 

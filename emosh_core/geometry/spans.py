@@ -40,8 +40,20 @@ def spans(flags: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
+def hysteresis(begins: np.ndarray, goes_on: np.ndarray) -> np.ndarray:
+    """Return (T,) bool: from a frame that begins something to both sides as long as it goes on.
+
+    Args:
+        begins, goes_on: (T,) bool; what begins also goes on.
+    """
+    flags = np.zeros(len(begins), bool)
+    for start, stop in spans(begins | goes_on):
+        flags[start:stop] = begins[start:stop].any()
+    return flags
+
+
 def held(begins: np.ndarray, goes_on: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """Return (T,) bool: from a frame that begins a touch to both sides as long as it goes on.
+    """Return `hysteresis` of noisy measurements (T,) bool.
 
     Gaps shorter than BRIDGED are closed, then spells shorter than LEAST are dropped, unless they touch
     the clip's first or last frame: there they may be longer than what is seen.
@@ -50,9 +62,7 @@ def held(begins: np.ndarray, goes_on: np.ndarray, time: np.ndarray) -> np.ndarra
         begins, goes_on: (T,) bool; what begins also goes on.
         time: (T,) [s], ascending.
     """
-    flags = np.zeros(len(time), bool)
-    for start, stop in spans(begins | goes_on):
-        flags[start:stop] = begins[start:stop].any()
+    flags = hysteresis(begins, goes_on)
     ends = np.append(time, time[-1:] + (np.median(np.diff(time)) if len(time) > 1 else 0))  # a frame lasts
     for start, stop in spans(~flags):
         if start > 0 and stop < len(flags) and ends[stop] - ends[start] < BRIDGED:
