@@ -35,7 +35,7 @@ from emosh_core.video_io import VideoWriter, write_image
 from emosh_core.workspace.artifact import Provenance, write
 from emosh_core.workspace.store import fingerprint
 
-VERSION = 1
+VERSION = 2
 """Rises when the same settings and seed give other clips."""
 SET, CLIPS = "synth.json", "clips"
 USUAL_CLIPS = 8
@@ -175,11 +175,13 @@ def make_clip(folder: Path, set_: Set, number: int, progress: Callable[[int, int
             for which in range(1 + set_.others):
                 place = temporary / "pairs" / str(which) if which else temporary
                 place.mkdir(parents=True, exist_ok=True)
-                _film(Shooting(scene, which, wardrobe, body), place, f"{print_[:10]}{which:02}", set_.config, progress)
+                film_clip(
+                    Shooting(scene, which, wardrobe, body), place, f"{print_[:10]}{which:02}", set_.config, progress
+                )
     return len(scene.shot.K) // scene.subframes * (1 + set_.others)
 
 
-def _film(shooting: Shooting, folder: Path, print_: str, config: SynthConfig, progress) -> None:
+def film_clip(shooting: Shooting, folder: Path, print_: str, config: SynthConfig, progress=None) -> None:
     """Write everything about one person of a clip."""
     scene = shooting.scene
     with VideoWriter(folder / "video.mp4", config.fps, scene.shot.size, crf=config.crf) as video:

@@ -108,10 +108,10 @@ def believe(assets: Path | None, clips: int) -> dict:
             some = np.arange(0, config.frames, 4)
             frames = [frame for _, frame in open_source(take / "video.mp4").frames()]
             seen = detector.detect(frames[t] for t in some)
-            facing, height = _facing(motion)[some], _heights(motion)
+            turned, height = facing(motion)[some], heights(motion)
             for part in found:
                 there = getattr(motion, "face_valid" if part == "face" else "person_valid")[some]
-                asked = facing & there & (height[part][some] >= LARGE[part])
+                asked = turned & there & (height[part][some] >= LARGE[part])
                 hit = seen.confidence[:, keypoint_slice(part)].max(1) > CONFIDENT
                 found[part] += hit[asked].tolist()
             body = keypoint_slice("body")
@@ -127,7 +127,7 @@ def believe(assets: Path | None, clips: int) -> dict:
     }  # fmt: skip
 
 
-def _facing(motion: Motion) -> np.ndarray:
+def facing(motion: Motion) -> np.ndarray:
     """Say in which frames the head faces the camera (T,)."""
     pose = pose_from_motion(motion)
     turned, joints = load_body().with_shape_of(motion.shape).place_joints(pose.rotmats(), pose.transl)
@@ -138,7 +138,7 @@ def _facing(motion: Motion) -> np.ndarray:
     return cosine > np.cos(np.radians(FACING))
 
 
-def _heights(motion: Motion) -> dict[str, np.ndarray]:
+def heights(motion: Motion) -> dict[str, np.ndarray]:
     """Return how tall the standing person and the face are in each frame [px]."""
     rest = load_body().with_shape_of(motion.shape).rest_verts
     stature = float(rest[:, 1].amax() - rest[:, 1].amin())
