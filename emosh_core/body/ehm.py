@@ -69,6 +69,11 @@ class EhmModel:
     sources: tuple[str, ...]
     """What the model was made from, with versions and licences."""
 
+    @property
+    def landmark_present(self) -> Tensor:
+        """(N,) bool: all; other body models lack some."""
+        return torch.ones(len(self.landmark_verts), dtype=torch.bool, device=self.landmark_verts.device)
+
     @cached_property
     def edges(self) -> Tensor:
         """(E, 7) int32, see `emosh_kernels.rasterize.mesh_edges`."""

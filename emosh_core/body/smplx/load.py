@@ -202,11 +202,8 @@ class _Held:
 
     def wrong(self, found: str) -> AssetError:
         """Return the error that says what was found instead."""
-        return AssetError(
-            f"{self.name} is not {self.title} as expected", found=found,
-            fix=f"download it again from the site of its licence; {self.title} needs {BETAS} + {EXPRESSIONS} components"
-            if "shapedirs" in found else "download it again from the site of its licence",
-        )  # fmt: skip
+        fix = f"download it again from the site of its licence (models with {BETAS} + {EXPRESSIONS} components)"
+        return AssetError(f"{self.name} is not {self.title} as expected", found=found, fix=fix)
 
     def _names(self) -> list[str]:
         if self._archive is None:

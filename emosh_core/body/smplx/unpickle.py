@@ -16,6 +16,7 @@ import scipy.sparse
 from emosh_core.errors import AssetError
 
 SPARSE = {"csc_matrix": scipy.sparse.csc_matrix, "csr_matrix": scipy.sparse.csr_matrix}
+PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 LARGEST = 1 << 27
 """Most numbers of a sparse matrix written out; the largest real one (a regressor of SMPL-X) has 0.6 million."""
 
@@ -61,7 +62,7 @@ def _allowed() -> dict[tuple[str, str], Any]:
     allowed = {
         ("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype, ("_codecs", "encode"): encode,
         ("collections", "OrderedDict"): OrderedDict, ("copyreg", "_reconstructor"): reconstructor,
-        ("builtins", "object"): object,
+        ("builtins", "object"): object, ("builtins", "set"): set,
     }  # fmt: skip
     array = np.array(0.0).__reduce__()[0], np.float64(0).__reduce__()[0]  # wherever this numpy keeps them
     for home in ("numpy.core", "numpy._core"):
@@ -77,7 +78,7 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str):
         """Return what the pickle asks for if it is harmless; nothing is imported."""
-        # `fix_imports` has already turned Python 2's names (copy_reg, __builtin__) into today's.
+        module = PYTHON_2.get(module, module)
         if (module, name) in self._allowed:
             return self._allowed[module, name]
         plain = name.isidentifier()

@@ -1,0 +1,18 @@
+"""Made-up SMPL-X and FLAME files, written once."""
+
+import pytest
+import torch
+from licensed_files import write_folder
+
+from emosh_core.body.smplx import read_smplx
+
+
+@pytest.fixture(scope="session")
+def licensed(tmp_path_factory):
+    """A folder with everything."""
+    return write_folder(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def smplx_body(licensed):
+    return read_smplx(licensed, dtype=torch.float64)
