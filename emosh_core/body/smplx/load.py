@@ -32,9 +32,7 @@ class Kind:
     """File names, the first that is found is read."""
 
 
-SMPLX = Kind(
-    "SMPL-X", 10475, 20908, PARENTS, 51, ("SMPLX_NEUTRAL_2020.npz", "SMPLX_NEUTRAL.npz", "SMPLX_NEUTRAL.pkl")
-)
+SMPLX = Kind("SMPL-X", 10475, 20908, PARENTS, 51, ("SMPLX_NEUTRAL_2020.npz", "SMPLX_NEUTRAL.npz", "SMPLX_NEUTRAL.pkl"))
 FLAME = Kind("FLAME", 5023, 9976, (-1, 0, 1, 1, 1), 0, ("generic_model.pkl", "FLAME_NEUTRAL.pkl"))
 VERTEX_IDS = "SMPL-X__FLAME_vertex_ids.npy"
 OPTIONAL = ("mediapipe_landmark_embedding.npz", "l_eyelid.npy", "r_eyelid.npy", "selected_lowerhead.npy")

@@ -51,6 +51,9 @@ def _allowed() -> dict[tuple[str, str], Any]:
     def encode(text: str, encoding: str = "latin1") -> bytes:
         return text.encode("latin1")  # how protocol 2 of Python 3 writes bytes
 
+    def empty() -> bytes:
+        return b""  # how it writes none
+
     def frombuffer(buffer, dtype, shape, order):
         return np.frombuffer(buffer, dtype).reshape(shape, order=order)
 
@@ -63,6 +66,7 @@ def _allowed() -> dict[tuple[str, str], Any]:
         ("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype, ("_codecs", "encode"): encode,
         ("collections", "OrderedDict"): OrderedDict, ("copyreg", "_reconstructor"): reconstructor,
         ("builtins", "object"): object, ("builtins", "set"): set,
+        ("builtins", "bytes"): empty,
     }  # fmt: skip
     array = np.array(0.0).__reduce__()[0], np.float64(0).__reduce__()[0]  # wherever this numpy keeps them
     for home in ("numpy.core", "numpy._core"):

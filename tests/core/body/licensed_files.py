@@ -18,7 +18,6 @@ NO_PARENT = 2**32 - 1
 FLAME_ORIGIN = np.array([0.01, 0.16, -0.02])
 """Where FLAME's origin lies in SMPL-X's axes: the two must not share it by chance."""
 FINGERS = {"index": 0.03, "middle": 0.01, "ring": -0.01, "pinky": -0.03, "thumb": 0.05}
-MIRRORED = ("hip", "knee", "ankle", "foot", "collar", "shoulder", "elbow", "wrist")
 
 
 def skeleton() -> np.ndarray:
@@ -63,9 +62,11 @@ def humanoid() -> Humanoid:
     owner = np.full(SMPLX_VERTS, -1)
     owner[LEFT_EYE], owner[RIGHT_EYE] = 23, 24
     owner[ids[:-1092]] = HEAD
-    owner[ids[3218:3218 + 250]] = JOINT_NAMES.index("neck")
+    owner[ids[3218 : 3218 + 250]] = JOINT_NAMES.index("neck")
     owner[ids[2000:2600]] = JAW
-    tips = {f"{side}_{finger}": JOINT_NAMES.index(f"{side}_{finger}3") for side in ("left", "right") for finger in FINGERS}
+    tips = {
+        f"{side}_{finger}": JOINT_NAMES.index(f"{side}_{finger}3") for side in ("left", "right") for finger in FINGERS
+    }
     free = np.flatnonzero(owner < 0)
     rest = [j for j in range(55) if j not in (HEAD, JAW, 23, 24)]
     owner[free] = np.array(rest)[np.linspace(0, len(rest) - 1e-6, len(free)).astype(int)]
@@ -117,13 +118,13 @@ def _faces(owner: np.ndarray, count: int) -> np.ndarray:
     for part in np.unique(owner):
         rows = np.flatnonzero(owner == part)
         a, b, c, d = rows[:-13], rows[1:-12], rows[12:-1], rows[13:]
-        faces += [np.stack([a, c, b], 1), np.stack([b, c, d], 1)]
+        faces += [np.stack([a, b, c], 1), np.stack([b, d, c], 1)]
     faces = np.concatenate(faces)
     return np.resize(faces, (count, 3)).astype(np.uint32)
 
 
 def regressor(verts: np.ndarray, joints: np.ndarray, owner: np.ndarray, names: list[int]) -> np.ndarray:
-    """Return rows (J, V) whose products with `verts` are exactly the joints: least weights over the bone's beginning."""
+    """Return rows (J, V) whose products with `verts` are the joints, with weights on the 60 nearest of the bone."""
     rows = np.zeros((len(joints), len(verts)))
     for j, joint in enumerate(joints):
         near = np.argsort(np.linalg.norm(verts - joint, axis=1) + 10 * (owner != names[j]))[:60]
@@ -215,9 +216,10 @@ def write_folder(folder: Path, *, different: bool = True, extras: bool = True) -
     np.save(folder / "SMPL-X__FLAME_vertex_ids.npy", body.vertex_ids)
     if extras:
         np.save(folder / "selected_lowerhead.npy", lower_head(body))
-        for name, eye in (("l_eyelid.npy", LEFT_EYE), ("r_eyelid.npy", RIGHT_EYE)):
+        for name in ("l_eyelid.npy", "r_eyelid.npy"):
             lid = np.zeros((FLAME_VERTS, 3))
-            lid[100:500] = rng.normal(0, 1e-3, (400, 3)) * (1 if eye is LEFT_EYE else -1)
+            lid[100:500] = rng.normal(0, 1e-3, (400, 3))
+            lid[2100:2110] = rng.normal(0, 1e-3, (10, 3))  # on skin that the jaw carries
             np.save(folder / name, lid)
         np.savez(
             folder / "mediapipe_landmark_embedding.npz", lmk_face_idx=rng.integers(0, FLAME_FACES, 105),
