@@ -187,8 +187,8 @@ def flame_arrays(seed: int = 1, body: Humanoid | None = None, *, different: bool
     }  # fmt: skip
 
 
-def chumpy_pickle(arrays: dict) -> bytes:
-    """Pickle as Python 2 did: protocol 2, some arrays as objects of a package `chumpy` that is not installed."""
+def chumpy_pickle(arrays: dict, protocol: int = 2) -> bytes:
+    """Pickle as Python 2 did, some arrays as objects of a package `chumpy` that is not installed."""
     module, package = types.ModuleType("chumpy.ch"), types.ModuleType("chumpy")
     module.Ch = type("Ch", (), {"__module__": "chumpy.ch"})
     held = dict(arrays)
@@ -197,7 +197,7 @@ def chumpy_pickle(arrays: dict) -> bytes:
         held[name].__dict__ = {"x": arrays[name], "_dirty_vars": set(), "_itr": None, "_depends_on_deps": {}}
     sys.modules |= {"chumpy": package, "chumpy.ch": module}
     try:
-        return pickle.dumps(held, protocol=2)
+        return pickle.dumps(held, protocol=protocol)
     finally:
         del sys.modules["chumpy"], sys.modules["chumpy.ch"]
 

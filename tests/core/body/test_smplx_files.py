@@ -115,6 +115,28 @@ def test_arrays_of_every_sort_come_back(kind, protocol):
     assert all(held[name] == given[name] for name in ("ordered", "raw", "text", "none"))
 
 
+@pytest.mark.parametrize("protocol", [0, 1, 2])
+def test_objects_are_rebuilt_in_every_way_that_python_2_had(protocol):
+    given = {name: np.arange(6.0).reshape(2, 3) for name in ("v_template", "shapedirs", "posedirs")}
+    held = read_pickle(chumpy_pickle(given, protocol), "a.pkl")
+    assert all(np.array_equal(held[name], given[name]) for name in given)
+
+
+def test_an_array_written_by_python_2_itself_is_read():
+    """Its bytes are a text string there, the module names are old."""
+    numbers = np.array([0.1, -2.5])
+    dtype = b"cnumpy\ndtype\nU\x02f8K\x00K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    array = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01K\x02\x85"
+    content = b"\x80\x02" + array + dtype + b"\x89U\x10" + numbers.tobytes() + b"tb."
+    assert read_pickle(content, "a.pkl").tolist() == numbers.tolist()
+    matrix = b"\x80\x02cscipy.sparse.csc\ncsc_matrix\n)\x81}(U\x06_shapeK\x01K\x02\x86U\x04data" + content[2:-1]
+    ints = np.array([0, 0], np.int64), np.array([0, 1, 2], np.int64)
+    for key, value in zip((b"indices", b"indptr"), ints):
+        part = pickle.dumps(value, protocol=2)[2:-1]
+        matrix += b"U" + bytes([len(key)]) + key + part
+    assert read_pickle(matrix + b"ub.", "a.pkl").tolist() == [numbers.tolist()]
+
+
 def test_a_sparse_matrix_may_not_lie_about_its_indices():
     matrix = scipy.sparse.csc_matrix(np.eye(3))
     matrix.indices[1] = 1_000_000

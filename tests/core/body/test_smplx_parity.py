@@ -7,6 +7,7 @@ import pytest
 import torch
 from licensed_files import chumpy_pickle, flame_arrays
 
+from emosh_core.body.smplx.landmarks import VERTS
 from emosh_core.body.smplx.load import FLAME, read_model
 
 smplx = pytest.importorskip("smplx", reason="the smplx package is not installed (extra: smplx)")
@@ -102,3 +103,11 @@ def test_body_below_the_head_is_smplx(licensed, smplx_body, smplx_file):
     same("vertices", posed.verts[:, body], want.vertices[:, body])
     same("joints", posed.joints[:, :22], want.joints[:, :22])
     assert (posed.verts - want.vertices)[:, ~body].abs().max() > 1e-3
+
+
+def test_vertices_with_names_are_those_of_the_package():
+    theirs, finger = smplx.vertex_ids.vertex_ids["smplx"], ("thumb", "index", "middle", "ring", "pinky")
+    names = {"nose": "nose", "left_eye": "leye", "right_eye": "reye", "left_ear": "lear", "right_ear": "rear",
+             "left_heel": "LHeel", "right_heel": "RHeel", "left_toe": "LBigToe", "right_toe": "RBigToe"}  # fmt: skip
+    names |= {f"{side}_{name}": f"{side[0]}{name}" for side in ("left", "right") for name in finger}
+    assert {name: theirs[key] for name, key in names.items()} == VERTS
