@@ -138,7 +138,12 @@ def test_hands_grow_about_their_wrists(smplx_body):
     assert torch.equal(small.rest_verts[away], large.rest_verts[away])
     # A wrist stays where the arm puts it, in any pose.
     pose = random_pose()
-    assert torch.allclose(small.with_pose(pose).joints[:, :22], large.with_pose(pose).joints[:, :22], atol=1e-12)
+    one, two = small.with_pose(pose), large.with_pose(pose)
+    assert torch.allclose(one.joints[:, :22], two.joints[:, :22], atol=1e-12)
+    # Bent fingers are the same hand but larger: pose correctives grow with it.
+    hand = smplx_body.lbs_weights[:, [WRISTS["left"], *HANDS["left"]]].sum(1) == 1
+    wrist = one.joints[:, WRISTS["left"], None]
+    assert torch.allclose(two.verts[:, hand] - wrist, 1.4 * (one.verts[:, hand] - wrist), atol=1e-12)
 
 
 def test_jaw_and_eyes_are_flames_and_the_head_carries_them(smplx_body):
