@@ -45,6 +45,7 @@ def diagnose(workspace: Path | None = None) -> Iterator[Check]:
         yield _importable(package)
     yield _codec()
     yield _body()
+    yield _licensed_body()
     if workspace is not None:
         yield _workspace(workspace)
     for package, (extra, use) in EXTRAS.items():
@@ -106,6 +107,23 @@ def _body() -> Check:
     return Check(
         "body model", "ok", f"{body.name}, {len(body.template)} vertices, {os.path.getsize(str(size)) / 1e6:.1f} MB"
     )
+
+
+def _licensed_body() -> Check:
+    from emosh_core.body.choose import FOLDER
+    from emosh_core.body.smplx.load import WHERE
+    from emosh_core.errors import AssetError
+
+    folder = os.environ.get(FOLDER)
+    if not folder:
+        return Check("SMPL-X and FLAME", "absent", f"{FOLDER} is not set", f"optional; make a folder and {WHERE}")
+    try:
+        from emosh_core.body.choose import choose_body
+
+        body = choose_body()
+    except AssetError as error:
+        return Check("SMPL-X and FLAME", "broken", f"{error.what}: {error.found}", error.fix)
+    return Check("SMPL-X and FLAME", "ok", f"{len(body.head_verts)} of {len(body.template)} vertices are FLAME's")
 
 
 def _workspace(root: Path) -> Check:

@@ -115,12 +115,11 @@ class Line:
         """Put a driver's motion on a reference's shape."""
 
         def make(making: Making) -> Target:
-            from emosh_core.body.assets import load_body
+            from emosh_core.body.choose import body_of
             from emosh_core.retarget import retarget
 
-            return retarget(
-                self.load(motion, Motion), self.load(reference, Motion), load_body(), self.settings["retarget"]
-            )
+            driver = self.load(motion, Motion)
+            return retarget(driver, self.load(reference, Motion), body_of(driver.body_model), self.settings["retarget"])
 
         inputs = [_from("motion", motion), _from("reference", reference)]
         name = f"{motion.name}-as-{reference.name}"
@@ -133,14 +132,15 @@ class Line:
         kind = Target if source.stage == "retarget" else Motion
 
         def make(making: Making) -> Cond:
-            from emosh_core.body.assets import load_body
+            from emosh_core.body.choose import body_of
             from emosh_core.geometry.keyframes import parse_camera
             from emosh_core.previews import write_video
             from emosh_core.render.condition import render_condition
 
             config = self.settings["render"]
-            body = load_body(device=making.device)
-            cond = render_condition(self.load(source, kind), body, config, progress=making.progress)
+            motion = self.load(source, kind)
+            body = body_of(motion.body_model, device=making.device)
+            cond = render_condition(motion, body, config, progress=making.progress)
             if parse_camera(config.camera).orbit:
                 making.note(ORBIT)
             write_video(making.media("cond"), cond.frames, cond.fps, cond.time)

@@ -11,7 +11,7 @@ from torch import Tensor
 from emosh_core.artifacts import Shape, keypoint_slice
 from emosh_core.body.joints import EYES, HANDS, HEAD, JAW, PARENTS, WRISTS
 from emosh_core.body.pose import Pose
-from emosh_core.body.skinning import away_from_rest, forward_kinematics
+from emosh_core.body.skinning import away_from_rest, displace, forward_kinematics, scale_part
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,6 +69,11 @@ class EhmModel:
     sources: tuple[str, ...]
     """What the model was made from, with versions and licences."""
 
+    @property
+    def landmark_present(self) -> Tensor:
+        """(N,) bool: all; other body models lack some."""
+        return torch.ones(len(self.landmark_verts), dtype=torch.bool, device=self.landmark_verts.device)
+
     @cached_property
     def edges(self) -> Tensor:
         """(E, 7) int32, see `emosh_kernels.rasterize.mesh_edges`."""
@@ -90,15 +95,15 @@ class EhmModel:
             head_scale: () or (*B), scales the head about the head joint.
             hand_scale: () or (*B), scales each hand about its wrist.
         """
-        verts = self.template + _displace(self.body_dirs, betas_body)
-        verts = verts.index_add(-2, self.head_verts, _displace(self.head_dirs, betas_head))
-        joints = self.joints + _displace(self.joint_body_dirs, betas_body) + _displace(self.joint_head_dirs, betas_head)
+        verts = self.template + displace(self.body_dirs, betas_body)
+        verts = verts.index_add(-2, self.head_verts, displace(self.head_dirs, betas_head))
+        joints = self.joints + displace(self.joint_body_dirs, betas_body) + displace(self.joint_head_dirs, betas_head)
         scale = torch.as_tensor(head_scale, dtype=verts.dtype, device=verts.device)[..., None, None]
         head_gain = 1 + self.head_mask[:, None] * (scale - 1)
-        verts, joints = _scale_part(verts, joints, self.head_mask, HEAD, (JAW, *EYES), head_scale)
+        verts, joints = scale_part(verts, joints, self.head_mask, HEAD, (JAW, *EYES), head_scale)
         for side, wrist in WRISTS.items():
             share = self.lbs_weights[:, [wrist, *HANDS[side]]].sum(1)
-            verts, joints = _scale_part(verts, joints, share, wrist, tuple(HANDS[side]), hand_scale)
+            verts, joints = scale_part(verts, joints, share, wrist, tuple(HANDS[side]), hand_scale)
         return ShapedBody(
             model=self, rest_verts=verts, rest_joints=joints, expression_gain=head_gain[..., self.expression_verts, :]
         )
@@ -132,20 +137,6 @@ class EhmModel:
         )  # fmt: skip
 
 
-def _displace(dirs: Tensor, weights: Tensor) -> Tensor:
-    """Return Σ_s weights (*B, S) · dirs (N, 3, S) as (*B, N, 3)."""
-    return (weights @ dirs.flatten(0, 1).T).unflatten(-1, (-1, 3))
-
-
-def _scale_part(verts, joints, share, centre, children, scale):
-    """Scale a part of the rest body about one of its joints; `share` (V,) says how much of a vertex belongs to it."""
-    gain = torch.as_tensor(scale, dtype=verts.dtype, device=verts.device)[..., None, None] - 1
-    origin = joints[..., centre : centre + 1, :]
-    moves = torch.zeros(len(PARENTS), 1, dtype=verts.dtype, device=verts.device)
-    moves[list(children)] = 1
-    return verts + share[:, None] * gain * (verts - origin), joints + moves * gain * (joints - origin)
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ShapedBody:
     """Somebody at rest."""
@@ -172,7 +163,7 @@ class ShapedBody:
         """
         model = self.model
         turned, joints = self.place_joints(rotmats, transl)
-        moved = _displace(model.expression_dirs, expression) * self.expression_gain
+        moved = displace(model.expression_dirs, expression) * self.expression_gain
         rest = self.rest_verts.expand(len(rotmats), -1, -1).index_add(-2, model.expression_verts, moved)
         verts = skin(rest, model.binding, self.away_from_rest(turned, joints))
         return PosedBody(model=model, verts=verts, joints=joints, rotmats=turned)

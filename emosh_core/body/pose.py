@@ -41,6 +41,14 @@ class Pose:
         return roma.rotvec_to_rotmat(axis_angle)
 
 
+@dataclass(frozen=True, kw_only=True)
+class MotionPose(Pose):
+    """A pose with eyelids, for a body model that has them apart from the expression (SMPL-X with FLAME's head)."""
+
+    eyelid: Tensor
+    """(T, 2): how far the left and the right eyelid is closed, 0..1."""
+
+
 def zero_pose(frames: int = 1, device="cpu", dtype: torch.dtype = torch.float32) -> Pose:
     """Return the T-pose with a neutral face, `frames` times."""
     shapes = {
@@ -50,7 +58,7 @@ def zero_pose(frames: int = 1, device="cpu", dtype: torch.dtype = torch.float32)
     return Pose(**{name: torch.zeros(frames, *shape, device=device, dtype=dtype) for name, shape in shapes.items()})
 
 
-def pose_from_motion(motion: Motion, device="cpu", dtype: torch.dtype = torch.float32) -> Pose:
+def pose_from_motion(motion: Motion, device="cpu", dtype: torch.dtype = torch.float32) -> MotionPose:
     """Return the pose part of a motion as tensors."""
-    names = (field.name for field in fields(Pose))
-    return Pose(**{name: torch.as_tensor(getattr(motion, name), device=device, dtype=dtype) for name in names})
+    names = (field.name for field in fields(MotionPose))
+    return MotionPose(**{name: torch.as_tensor(getattr(motion, name), device=device, dtype=dtype) for name in names})

@@ -43,7 +43,7 @@ def render_condition(
     middle = np.median(motion.joints[:, 0], axis=0)
     K, w2c = move_camera(fitted, motion.w2c, parse_camera(config.camera), middle)
     segments = grid_segments(floor_height(motion.joints[:, FEET, 1].min(1)), middle) if config.grid else None
-    trusted = torch.as_tensor(trusted_keypoints(motion), device=device)
+    trusted = torch.as_tensor(trusted_keypoints(motion), device=device) & body.landmark_present
     frames = np.zeros((count, height, width, 3), np.uint8)
     mask = np.zeros((count, height, width), bool)
     keypoints = np.zeros((count, motion.confidence.shape[1], 2), np.float32)

@@ -270,6 +270,8 @@ def test_same_arguments_give_the_same_object_and_unknown_names_fail():
 def test_pose_reads_motion_fields(body):
     pose = random_pose(9)
     names = [field.name for field in dataclasses.fields(pose)]
-    motion = type("Motion", (), {name: getattr(pose, name).numpy() for name in names})
+    eyelid = np.float32([[0.2, 0.7]])
+    motion = type("Motion", (), {name: getattr(pose, name).numpy() for name in names} | {"eyelid": eyelid})
     copied = pose_from_motion(motion)
+    assert torch.equal(copied.eyelid, torch.from_numpy(eyelid))
     assert all(torch.equal(getattr(copied, name), getattr(pose, name)) for name in names)

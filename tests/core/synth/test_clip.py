@@ -114,7 +114,7 @@ def test_random_clips_are_neither_frozen_nor_frantic(body):
         pose, shape = scene.staged[0].pose, scene.people[0].shape
         joints = body.with_shape_of(shape).place_joints(pose.rotmats(), pose.transl)[1].numpy()
         fields = {name: getattr(pose, name).numpy() for name in vars(pose)}
-        motions.append(_Bare(**fields, joints=joints, time=np.arange(50) / 25, fps=25.0))
+        motions.append(_Bare(**fields, eyelid=np.zeros((50, 2)), joints=joints, time=np.arange(50) / 25, fps=25.0))
     figures = statistics(motions)
     for name, (low, high) in ORDINARY.items():
         assert low < figures[name] < high, (name, figures[name])
