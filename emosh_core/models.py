@@ -232,6 +232,16 @@ def match_ports(ports: Sequence[Port], have: Sequence[tuple[str, Sequence]]) -> 
     return [port.name if port.name in shapes and _fits(port, shapes[port.name]) else None for port in ports]
 
 
+def need_onnxruntime() -> None:
+    """Say how to install onnxruntime if it is not there.
+
+    Raises:
+        MissingDependencyError: it is not.
+    """
+    if importlib.util.find_spec("onnxruntime") is None:
+        raise MissingDependencyError("onnxruntime is needed to run ONNX networks", fix=ONNX_FIX)
+
+
 def open_network(path: str | Path):
     """Open an ONNX file with onnxruntime: CUDA where it is there, else the processor.
 
@@ -239,8 +249,7 @@ def open_network(path: str | Path):
         AssetError: it is not an ONNX file.
         MissingDependencyError: onnxruntime is not installed.
     """
-    if importlib.util.find_spec("onnxruntime") is None:
-        raise MissingDependencyError("onnxruntime is needed to run ONNX networks", fix=ONNX_FIX)
+    need_onnxruntime()
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -50,12 +50,12 @@ class FaceNetwork:
             rows.append(_read(self._network(crop.cut(frame), unit_range), crop, K) if crop else None)
         found = next((row for row in rows if row), None)
         if found is None:
-            return Coarse(K=K)
+            return Coarse()
         fields = {"face_known": np.array([row is not None for row in rows])}
         for name, example in found.items():
             values = [row[name] if row else np.zeros_like(example) for row in rows]
             fields[name] = np.stack(values).astype(np.float32)
-        return Coarse(K=K, **fields)
+        return Coarse(**fields)
 
 
 def face_crop(points: np.ndarray, confidence: np.ndarray, name: str, size: int) -> Crop | None:

@@ -23,6 +23,10 @@ tracker finds the place again from keypoints, so that this only has to be near."
 SLACK = 2  # [frames] by which re-sampling tools disagree about a video's length
 RESULT = "hmr4d_results.pt"
 FIELDS = ("global_orient", "body_pose", "transl")
+UNREADABLE = (
+    OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile,
+)  # fmt: skip
+"""What numpy and torch raise on a file that is damaged, or is something else."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,8 @@ class GvhmrFile:
 class GvhmrPackage:
     """The package `gvhmr` with the user's checkpoint; the camera is taken to stand still, as the tracker's does.
 
+    The package looks for the networks of its own first steps (person detector, 2-D pose, image features) itself.
+
     Args:
         clip: the video that is tracked.
         times: (T,) s, when the frames that are tracked are shown.
@@ -94,8 +100,9 @@ class GvhmrPackage:
         import gvhmr
 
         options = {"f_px": self._focal} if self._focal else {}
-        pipe = gvhmr.pipeline(ckpt_path=self._checkpoint)
-        found = pipe(str(self._clip), static_camera=True, progress=False, **options)
+        found = gvhmr.recover(
+            str(self._clip), ckpt_path=self._checkpoint, static_camera=True, progress=False, **options
+        )
         values = {name: found.smpl_params_camera[name] for name in FIELDS}
         return to_coarse(_result(values, found.intrinsics, found.fps), self._times)
 
@@ -125,7 +132,7 @@ def read_result(path: Path) -> Result:
                 return _result(values, data["intrinsics"], float(data["fps"]) if "fps" in data else FPS)
         data = torch.load(path, map_location="cpu", weights_only=True)
         return _result({name: data["smpl_params_incam"][name] for name in FIELDS}, data["K_fullimg"], FPS)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise ArtifactError(
             f"not a GVHMR result that can be read: {path}",
             found=str(error).splitlines()[0] if str(error) else type(error).__name__,
@@ -179,11 +186,9 @@ def _positions(length: int, fps: float, times: np.ndarray) -> np.ndarray:
     step = (at[-1] - at[0]) / max(len(at) - 1, 1)  # the last frame lasts as long as the others
     expected = at[-1] + step
     if abs(length - expected) > SLACK:
-        raise ArtifactError(
-            "the GVHMR result is not of this clip",
-            found=f"{length} frames; {len(times)} frames over {expected / fps:.2f} s make {expected:.0f} at {fps:g} fps",
-            fix="run GVHMR on the whole clip, uncut",
-        )
+        clip = f"the clip's {len(times)} frames over {expected / fps:.2f} s make {expected:.0f} at {fps:g} fps"
+        fix = "run GVHMR on the whole clip, uncut"
+        raise ArtifactError("the GVHMR result is not of this clip", found=f"{length} frames; {clip}", fix=fix)
     return at.clip(0, length - 1)
 
 

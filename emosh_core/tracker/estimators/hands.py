@@ -52,7 +52,7 @@ class HandNetwork:
         parts = {}
         for i, side in enumerate(SIDES):
             parts |= _gather(rows[i :: len(SIDES)], side)
-        return Coarse(K=K, **parts)
+        return Coarse(**parts)
 
     def _look(self, crop: Crop, frame: np.ndarray) -> dict[str, np.ndarray]:
         return self._network(crop.cut(frame), imagenet if crop.size == PUBLISHED else unit_range)

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from emosh_core.models import KINDS, match_ports, open_network, require
+from emosh_core.models import KINDS, match_ports, need_onnxruntime, open_network, require
 from emosh_core.tracker.estimators.crops import IMAGENET
 
 
@@ -21,11 +21,13 @@ class Network:
 
     Raises:
         AssetError: no file is registered; `fix` is the command that adds it.
+        MissingDependencyError: onnxruntime is not installed.
     """
 
     def __init__(self, kind: str, also: tuple[str, ...] = ()):
         self.kind, self._also = KINDS[kind], also
         self._path = require(kind).path
+        need_onnxruntime()
 
     @cached_property
     def _session(self):

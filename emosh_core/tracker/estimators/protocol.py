@@ -38,7 +38,7 @@ class Coarse:
     """
 
     K: np.ndarray | None = None
-    """(3, 3) px, the camera that the estimator assumed."""
+    """(3, 3) px, the camera that `transl` belongs to; hands and head stand before the tracker's own."""
     body_known: np.ndarray | None = None
     """(T,)."""
     root: np.ndarray | None = None
