@@ -1,8 +1,8 @@
 """Hands by planted networks: cut-out, mirror, normalisation, 6-D order and camera, to ≤ 1 px and ≤ 0.5°."""
 
-import cv2
 import numpy as np
 import pytest
+from disc_pictures import FOCAL, SIZE, degrees, picture
 from onnx_networks import hand_from_picture, planted
 from scipy.spatial.transform import Rotation
 
@@ -13,15 +13,8 @@ from emosh_core.geometry.camera import default_intrinsics, project
 from emosh_core.tracker.detectors import N_KEYPOINTS, Detections
 from emosh_core.tracker.estimators.hands import HandNetwork, hand_crop
 
-SIZE = (640, 480)
-FOCAL = 700.0
 LENGTH = 0.1  # [m] from wrist to finger tip
 MIRROR = np.diag([-1.0, 1, 1])
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("EMOSH_HOME", str(tmp_path / "home"))
 
 
 def detections(points: dict[str, np.ndarray], frames: int = 1) -> Detections:
@@ -35,19 +28,6 @@ def detections(points: dict[str, np.ndarray], frames: int = 1) -> Detections:
 def around(point, radius=60) -> np.ndarray:
     angles = np.arange(21) * 2 * np.pi / 21
     return (np.array(point) + radius * np.stack([np.cos(angles), np.sin(angles)], -1)).astype(np.float32)
-
-
-def picture(discs: dict[tuple[int, int, int], tuple[float, float]]) -> np.ndarray:
-    """Discs (radius 8 px) at sub-pixel places on grey."""
-    image = np.full((SIZE[1], SIZE[0], 3), 60, np.uint8)
-    for colour, at in discs.items():
-        where = tuple(round((v - 0.5) * 16) for v in at)  # OpenCV counts from the centre of the first pixel
-        cv2.circle(image, where, 8 * 16, colour, -1, cv2.LINE_AA, 4)
-    return image
-
-
-def degrees(a: np.ndarray, b: np.ndarray) -> float:
-    return np.degrees((Rotation.from_matrix(a).inv() * Rotation.from_matrix(b)).magnitude()).max()
 
 
 @pytest.mark.parametrize("name", ["hamer", "wilor"])
