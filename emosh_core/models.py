@@ -208,15 +208,15 @@ def check_network(kind: Kind, path: Path) -> None:
         AssetError: it does not fit; `found` lists what is there and what is wanted.
     """
     session = open_network(path)
-    have = {"input": _described(session.get_inputs()), "output": _described(session.get_outputs())}
-    wrong = []
-    for what, ports in (("input", kind.inputs), ("output", kind.outputs)):
-        for port, match in zip(ports, match_ports(ports, have[what]), strict=True):
-            if match is None:
-                there = ", ".join(f"{name} {_shape_text(shape)}" for name, shape in have[what])
-                wrong.append(f"wanted {what} {port}; the file has {there}")
-    if wrong:
-        found = "\n         ".join([str(path), *wrong])
+    have = {"inputs": _described(session.get_inputs()), "outputs": _described(session.get_outputs())}
+    lines = [str(path)]
+    for what, ports in (("inputs", kind.inputs), ("outputs", kind.outputs)):
+        matched = zip(ports, match_ports(ports, have[what]), strict=True)
+        if lacking := [str(port) for port, match in matched if match is None]:
+            there = ", ".join(f"{name} {_shape_text(shape)}" for name, shape in have[what])
+            lines += [f"{what} in the file: {there}", f"{what} that are lacking: {', '.join(lacking)}"]
+    if len(lines) > 1:
+        found = "\n         ".join(lines)
         raise AssetError(f"this is no {kind.name} network", found=found, fix=_add_command(kind.name))
 
 
@@ -227,8 +227,8 @@ def match_ports(ports: Sequence[Port], have: Sequence[tuple[str, Sequence]]) -> 
     """
     shapes = dict(have)
     if not any(port.name in shapes for port in ports):
-        found = [*have[: len(ports)], *[None] * (len(ports) - len(have))]
-        return [pair[0] if pair and _fits(port, pair[1]) else None for port, pair in zip(ports, found, strict=True)]
+        in_order = len(have) >= len(ports) and all(_fits(port, pair[1]) for port, pair in zip(ports, have))
+        return [pair[0] if in_order else None for _, pair in zip(ports, [*have, *[("", ())] * len(ports)])]
     return [port.name if port.name in shapes and _fits(port, shapes[port.name]) else None for port in ports]
 
 

@@ -11,14 +11,16 @@ from disc_pictures import degrees
 from scipy.spatial.transform import Rotation
 
 from emosh_core import models
-from emosh_core.body.joints import HEAD, WRISTS
+from emosh_core.artifacts import keypoint_slice
+from emosh_core.body.joints import HEAD, JAW, WRISTS
+from emosh_core.body.pose import zero_pose
 from emosh_core.errors import ArtifactError, AssetError, ConfigError, MissingDependencyError
 from emosh_core.geometry.camera import CAMERA_AT_ORIGIN, default_intrinsics, project
 from emosh_core.tracker import priors
 from emosh_core.tracker.estimators.choose import choose_estimators
 from emosh_core.tracker.estimators.gvhmr import PELVIS, GvhmrFile, GvhmrPackage
 from emosh_core.tracker.estimators.names import parse_estimators, weights_of
-from emosh_core.tracker.estimators.protocol import Coarse, Start, merge, place
+from emosh_core.tracker.estimators.protocol import JAW_OPEN, Coarse, Start, merge, place
 
 SIZE = (640, 480)
 CAMERA = CAMERA_AT_ORIGIN[:3, :3].astype(float)
@@ -155,7 +157,7 @@ def test_damaged_results_are_refused(tmp_path, damage):
     elif damage == "cut":
         path.write_bytes(path.read_bytes()[:2000])
     elif damage == "pickle":
-        path.write_bytes(pickle.dumps([1, 2]))
+        path.write_bytes(pickle.dumps([1, 2], protocol=2))
     else:
         pose = data["smpl_params_incam"]["body_pose"]
         data["smpl_params_incam"]["body_pose"] = pose[:, :60] if damage == "shape" else pose * float("nan")
@@ -263,11 +265,6 @@ def test_unknown_parts_leave_the_start_alone():
 
 def test_jaw_opens_the_mouth_as_far_as_the_embedded_body_does(body):
     """jawOpen = 1 turns the chin by JAW_OPEN about the jaw joint."""
-    from emosh_core.artifacts import keypoint_slice
-    from emosh_core.body.joints import JAW
-    from emosh_core.body.pose import zero_pose
-    from emosh_core.tracker.estimators.protocol import JAW_OPEN
-
     pose = zero_pose(2)
     pose.expression[1, body.expression_names.index("jawOpen")] = 1
     posed = body.for_landmarks().with_shape(torch.zeros(32), torch.zeros(64)).with_pose(pose)

@@ -2,15 +2,20 @@
 
 import numpy as np
 import pytest
-from disc_pictures import picture
+import torch
+from disc_pictures import degrees, picture
 from onnx_networks import people_from_picture, points_from_picture
+from scipy.spatial.transform import Rotation
 
 from emosh_core import models
 from emosh_core.artifacts import keypoint_slice
+from emosh_core.body.pose import zero_pose
 from emosh_core.errors import AssetError
+from emosh_core.geometry.camera import default_intrinsics, project
 from emosh_core.tracker.detectors import N_KEYPOINTS, Detections
 from emosh_core.tracker.estimators import dwpose
 from emosh_core.tracker.estimators.dwpose import DwposeDetector, wholebody_order
+from emosh_core.tracker.initialize import CAM_TO_WORLD, head_orientation
 
 rtmlib = pytest.importorskip("rtmlib", reason="pip install --no-deps rtmlib")
 
@@ -95,10 +100,6 @@ def test_every_point_has_its_own_place():
 
 def test_face_points_are_where_the_embedded_face_has_them(body):
     """iBUG's order on our own mesh: brows above eyes above nose above mouth, each running from right to left."""
-    import torch
-
-    from emosh_core.body.pose import zero_pose
-
     rest = body.for_landmarks().with_shape(torch.zeros(32), torch.zeros(64)).with_pose(zero_pose(1))
     points = rest.landmarks()[0, keypoint_slice("face")][list(dwpose.FACE_51)].numpy()
     rows = {"brows": slice(0, 10), "eyes": slice(19, 31), "nostrils": slice(14, 19), "mouth": slice(31, 51)}
@@ -107,6 +108,22 @@ def test_face_points_are_where_the_embedded_face_has_them(body):
     for row in (slice(0, 10), slice(14, 19), slice(31, 38), slice(43, 48)):  # x grows to the subject's left
         assert (np.diff(points[row, 0]) > 0).all(), points[row, 0]
     assert (np.diff(points[10:14, 1]) < 0).all()  # down the bridge of the nose
+
+
+def test_the_head_is_turned_by_the_few_face_points_of_dwpose(body):
+    """The 427 points of the face that DWPose does not give are said to be in the corner; they must not count."""
+    rest = body.for_landmarks().with_shape(torch.zeros(32), torch.zeros(64)).with_pose(zero_pose(1))
+    face = rest.landmarks()[0, keypoint_slice("face")]
+    turn = torch.from_numpy(Rotation.from_euler("yx", [25, 10], degrees=True).as_matrix()).float()
+    seen, K = empty(1), torch.from_numpy(default_intrinsics(*SIZE))
+    ids = keypoint_slice("face").start + np.array(dwpose.FACE_51)
+    points = ((face - face.mean(0)) @ turn.T + torch.tensor([0.1, 0.05, -1.0])) @ CAM_TO_WORLD
+    seen.keypoints2d[0, ids] = project(points, K)[list(dwpose.FACE_51)]
+    seen.confidence[0, ids] = 0.8
+    head, found = head_orientation(seen, face, K)
+    assert found[0] and degrees(head.numpy(), turn[None].numpy()) < 0.5
+    seen.confidence[0, ids[8:]] = 0.2
+    assert not head_orientation(seen, face, K)[1][0]
 
 
 def test_nobody_is_nothing(weights):
