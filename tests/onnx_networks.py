@@ -141,11 +141,15 @@ def face_from_picture(path, metres: float):
 
 
 def people_from_picture(path, size: tuple[float, float], *, couch: tuple[float, ...]):
-    """YOLOX at 640 px: a person of `size` [px of its input] around the red disc, a larger couch, a weak person."""
+    """YOLOX at 640 px: a person of `size` [px of its input] around the red disc, and three that must not win.
+
+    Those are a larger couch, a large person of little confidence and a small one.
+    """
     g = Graph()
     x, y = centre(g, 0, 640, 640, scale=1.0, offset=0.0)
     table = np.zeros((1, 8400, 85), np.float32)
-    rows = {0: (0, 0, *size, 1.0, 0), 1: (*couch, 0.95, 57), 2: (320, 320, 600, 600, 0.2, 0)}
+    rows = {0: (0, 0, *size, 1.0, 0), 1: (*couch, 0.95, 57), 2: (320, 320, 600, 600, 0.2, 0),
+            3: (60, 450, 50, 90, 0.99, 0)}  # fmt: skip
     for i, (cx, cy, w, h, score, kind) in rows.items():  # cells of stride 8 in the first row: x cell i, y cell 0
         table[0, i, :4] = cx / 8 - i, cy / 8, np.log(w / 8), np.log(h / 8)
         table[0, i, 4], table[0, i, 5 + kind] = score, 1

@@ -147,3 +147,15 @@ def test_each_kind_says_whose_licence_binds():
     assert all(kind.licence and kind.use for kind in models.KINDS.values())
     with pytest.raises(AssetError):
         models.require("smirk")
+
+
+def test_doctor_lists_what_is_registered(emosh_here, hand):
+    def weights():
+        checks = emosh_here("doctor", "--json").json["checks"]
+        return {check["what"]: check for check in checks if "weights" in check["what"]}
+
+    assert weights() == {}
+    assert emosh_here("models", "add", "hamer", hand).code == 0
+    assert weights().keys() == {"hamer weights"} and weights()["hamer weights"]["state"] == "ok"
+    hand.unlink()
+    assert weights()["hamer weights"]["state"] == "broken" and "emosh models" in weights()["hamer weights"]["fix"]

@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation, Slerp
 from emosh_core.errors import ArtifactError, MissingDependencyError
 from emosh_core.models import require
 from emosh_core.tracker.detectors import Detections
+from emosh_core.tracker.estimators.names import GVHMR_RESULT, find_result
 from emosh_core.tracker.estimators.protocol import Coarse
 
 FPS = 30.0  # GVHMR brings every video to this rate first
@@ -21,7 +22,6 @@ PELVIS = np.array([0.0031, -0.3514, 0.0120])
 """[m] the mean SMPL-X body's pelvis from its model's origin. Other shapes' differ by centimetres; the
 tracker finds the place again from keypoints, so that this only has to be near."""
 SLACK = 2  # [frames] by which re-sampling tools disagree about a video's length
-RESULT = "hmr4d_results.pt"
 FIELDS = ("global_orient", "body_pose", "transl")
 UNREADABLE = (
     OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile,
@@ -107,18 +107,6 @@ class GvhmrPackage:
         return to_coarse(_result(values, found.intrinsics, found.fps), self._times)
 
 
-def find_result(path: Path, clip: Path) -> Path:
-    """Return the result file of a clip, from the file itself or the folder that was named."""
-    if path.is_file():
-        return path
-    tried = [path / clip.stem / RESULT, path / f"{clip.stem}.pt", path / f"{clip.stem}.npz"]
-    for candidate in tried:
-        if candidate.is_file():
-            return candidate
-    found = f"neither {' nor '.join(map(str, tried))}" if path.is_dir() else f"there is no {path}"
-    raise ArtifactError(f"no GVHMR result for {clip.name}", found=found, fix=f"run GVHMR on it and name its {RESULT}")
-
-
 def read_result(path: Path) -> Result:
     """Read a result file without running any code that may be in it.
 
@@ -136,7 +124,7 @@ def read_result(path: Path) -> Result:
         raise ArtifactError(
             f"not a GVHMR result that can be read: {path}",
             found=str(error).splitlines()[0] if str(error) else type(error).__name__,
-            fix=f"name {RESULT} or what MotionResult.save_npz wrote",
+            fix=f"name {GVHMR_RESULT} or what MotionResult.save_npz wrote",
         ) from error
 
 

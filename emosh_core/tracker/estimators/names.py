@@ -1,6 +1,8 @@
-"""Names of the estimators that a user may choose; light, because settings are checked before torch is loaded."""
+"""What a user may name: estimators, and result files of GVHMR; light, because plans are made without torch."""
 
-from emosh_core.errors import ConfigError
+from pathlib import Path
+
+from emosh_core.errors import ArtifactError, ConfigError
 
 ROLES = {
     "mediapipe": "detector", "dwpose": "detector", "gvhmr": "body", "hamer": "hands", "wilor": "hands",
@@ -11,6 +13,7 @@ ROLES = {
 WEIGHTS = {"mediapipe": (), "dwpose": ("dwpose-det", "dwpose-pose")}
 """Kinds of weights in `emosh_core.models` that an estimator reads; the others read the one of their own name."""
 
+GVHMR_RESULT = "hmr4d_results.pt"
 EXAMPLE = "--set estimator=dwpose,hamer,teaser"
 
 
@@ -37,3 +40,20 @@ def weights_of(text: str, gvhmr_results: str = "") -> list[str]:
     names = parse_estimators(text).values()
     kinds = [kind for name in names for kind in WEIGHTS.get(name, (name,))]
     return [kind for kind in kinds if kind != "gvhmr" or not gvhmr_results]
+
+
+def find_result(path: Path, clip: Path) -> Path:
+    """Return GVHMR's result for a clip, from the file itself or the folder that was named.
+
+    Raises:
+        ArtifactError: there is none.
+    """
+    if path.is_file():
+        return path
+    tried = [path / clip.stem / GVHMR_RESULT, path / f"{clip.stem}.pt", path / f"{clip.stem}.npz"]
+    for candidate in tried:
+        if candidate.is_file():
+            return candidate
+    found = f"neither {' nor '.join(map(str, tried))}" if path.is_dir() else f"there is no {path}"
+    fix = f"run GVHMR on it and name its {GVHMR_RESULT}"
+    raise ArtifactError(f"no GVHMR result for {clip.name}", found=found, fix=fix)
