@@ -89,8 +89,11 @@ def _weak_camera(graph: Graph, x, y, dx, dy, metres: float):
     return s, graph.do("Div", x, s), graph.do("Div", y, s), length
 
 
-def hand_from_picture(path, size: int, metres: float):
-    """A right hand whose wrist is on the red disc and whose fingers (−x of the model) point to the green one."""
+def hand_from_picture(path, size: int, metres: float, *, free: bool = False):
+    """A right hand whose wrist is on the red disc and whose fingers (−x of the model) point to the green one.
+
+    With `free` the file says "any size" of its input, as some exports do.
+    """
     g = Graph()
     x, y, dx, dy = _discs(g, size, imagenet=size == 256)
     s, tx, ty, length = _weak_camera(g, x, y, dx, dy, metres)
@@ -101,7 +104,7 @@ def hand_from_picture(path, size: int, metres: float):
     joints = np.zeros((1, 21, 3))
     joints[0, 9] = -metres, 0, 0
     turned = g.do("MatMul", g.constant(joints), g.do("Transpose", g.reshape(rows, 3, 3), perm=[1, 0]))
-    return g.save(path, (1, 3, size, size), {
+    return g.save(path, ("batch", 3, "height", "width") if free else (1, 3, size, size), {
         "pred_cam": (g.reshape(g.do("Concat", s, tx, ty, axis=0), 1, 3), (1, 3)),
         "global_orient": (g.reshape(rows, 1, 1, 3, 3), (1, 1, 3, 3)),
         "hand_pose": (g.constant(np.tile(np.eye(3), (1, 15, 1, 1))), (1, 15, 3, 3)),

@@ -58,7 +58,7 @@ class Coarsely:
 
 
 def choose_estimators(names: str, clip: Path, *, focal: float, gvhmr_results: str) -> Coarsely:
-    """Return the estimators of body, hands and face.
+    """Return the estimators of body, hands and face; for a still the body has none.
 
     Args:
         names: the choice as users write it.
@@ -69,7 +69,7 @@ def choose_estimators(names: str, clip: Path, *, focal: float, gvhmr_results: st
     Raises:
         ConfigError, AssetError, ArtifactError, MissingDependencyError: as the estimators say.
     """
-    chosen = parse_estimators(names)
+    chosen = parse_estimators(names, clip)
     body = None
     if "body" in chosen and gvhmr_results:
         results = Path(gvhmr_results)

@@ -17,10 +17,15 @@ GVHMR_RESULT = "hmr4d_results.pt"
 EXAMPLE = "--set estimator=dwpose,hamer,teaser"
 
 
-def parse_estimators(text: str) -> dict[str, str]:
+def parse_estimators(text: str, source: Path | None = None) -> dict[str, str]:
     """Read a comma-separated choice; returns the estimator of each role that was named.
 
-    The detector is MediaPipe unless another is named.
+    The detector is MediaPipe unless another is named. GVHMR reads motion: for stills it is left out, so that
+    one choice serves a driving clip and the reference picture.
+
+    Args:
+        text: the choice as users write it.
+        source: what it is for, if that is known.
 
     Raises:
         ConfigError: a name is unknown, or two have the same role.
@@ -32,12 +37,20 @@ def parse_estimators(text: str) -> dict[str, str]:
         role = ROLES[name]
         if chosen.setdefault(role, name) != name:
             raise ConfigError(f"two estimators for one {role}", found=f"{chosen[role]} and {name}", fix=EXAMPLE)
+    if source is not None and "body" in chosen and _is_still(source):
+        del chosen["body"]
     return {"detector": "mediapipe"} | chosen
 
 
-def weights_of(text: str, gvhmr_results: str = "") -> list[str]:
+def _is_still(source: Path) -> bool:
+    from emosh_core.video_io import IMAGE_SUFFIXES
+
+    return source.is_dir() or source.suffix.lower() in IMAGE_SUFFIXES
+
+
+def weights_of(text: str, source: Path | None = None, gvhmr_results: str = "") -> list[str]:
     """Return the kinds of weights that a choice reads; result files of GVHMR take the place of its checkpoint."""
-    names = parse_estimators(text).values()
+    names = parse_estimators(text, source).values()
     kinds = [kind for name in names for kind in WEIGHTS.get(name, (name,))]
     return [kind for kind in kinds if kind != "gvhmr" or not gvhmr_results]
 

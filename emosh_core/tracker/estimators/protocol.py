@@ -13,6 +13,7 @@ import roma
 import torch
 from torch import Tensor
 
+from emosh_core.artifacts import keypoint_slice
 from emosh_core.body.joints import HEAD, PARENTS, WRISTS
 from emosh_core.tracker.detectors import Detections
 from emosh_core.tracker.initialize import CAM_TO_WORLD
@@ -157,6 +158,23 @@ def place(coarse: Coarse, K: Tensor) -> Tensor:
     ray = (at[:, :2] / at[:, 2:] * old[[0, 1], [0, 1]] + old[:2, 2] - K[:2, 2]) / K[[0, 1], [0, 1]]
     depth = at[:, 2:] * K[1, 1] / old[1, 1]
     return torch.cat([ray * depth, depth], -1)
+
+
+def deepen(seen: Detections, coarse: Coarse, K: np.ndarray) -> Detections:
+    """Return detections whose hands have the depth of an estimate's own points, where it has any.
+
+    Args:
+        seen: T frames.
+        coarse: T frames.
+        K: (3, 3) px.
+    """
+    depth = seen.depth.copy()
+    for side in WRISTS:
+        points, known = getattr(coarse, f"{side}_hand_points"), getattr(coarse, f"{side}_hand_known")
+        if points is not None:
+            behind = points[known, :, 2] - points[known, :1, 2]
+            depth[known, keypoint_slice(f"{side}_hand")] = behind * K[1, 1] / points[known, :1, 2]
+    return replace(seen, depth=depth)
 
 
 def _turn_head(pose: Tensor, root: Tensor, head: Tensor, known: Tensor) -> None:

@@ -17,10 +17,11 @@ from emosh_core.body.pose import zero_pose
 from emosh_core.errors import ArtifactError, AssetError, ConfigError, MissingDependencyError
 from emosh_core.geometry.camera import CAMERA_AT_ORIGIN, default_intrinsics, project
 from emosh_core.tracker import priors
+from emosh_core.tracker.detectors import N_KEYPOINTS, Detections
 from emosh_core.tracker.estimators.choose import choose_estimators
 from emosh_core.tracker.estimators.gvhmr import PELVIS, GvhmrFile, GvhmrPackage
 from emosh_core.tracker.estimators.names import parse_estimators, weights_of
-from emosh_core.tracker.estimators.protocol import JAW_OPEN, Coarse, Start, merge, place
+from emosh_core.tracker.estimators.protocol import JAW_OPEN, Coarse, Start, deepen, merge, place
 
 SIZE = (640, 480)
 CAMERA = CAMERA_AT_ORIGIN[:3, :3].astype(float)
@@ -289,7 +290,11 @@ def test_choices_are_read_and_mistakes_named(tmp_path):
     assert parse_estimators("dwpose, gvhmr,hamer,teaser") == {
         "detector": "dwpose", "body": "gvhmr", "hands": "hamer", "face": "teaser"}  # fmt: skip
     assert weights_of("dwpose,gvhmr,wilor") == ["dwpose-det", "dwpose-pose", "gvhmr", "wilor"]
-    assert weights_of("gvhmr", "results") == []
+    assert weights_of("gvhmr", gvhmr_results="results") == []
+    # A still has no motion to read: the same choice serves clip and reference.
+    assert parse_estimators("gvhmr,hamer", tmp_path / "a.jpg") == {"detector": "mediapipe", "hands": "hamer"}
+    assert "body" in parse_estimators("gvhmr,hamer", tmp_path / "a.mp4")
+    assert not choose_estimators("gvhmr", tmp_path / "a.png", focal=0, gvhmr_results="none")
     for wrong, word in (("hammer", "no estimator 'hammer'"), ("hamer,wilor", "two estimators for one hands")):
         with pytest.raises(ConfigError, match=word):
             parse_estimators(wrong)
@@ -303,3 +308,19 @@ def test_the_chosen_estimators_are_asked_in_turn(tmp_path):
     chosen = choose_estimators("gvhmr", tmp_path / "a.mp4", focal=0, gvhmr_results=str(path))
     coarse = chosen.estimate(lambda: iter([]), None, frames_at(30))
     assert chosen and coarse.body_known.all() and coarse.head is None
+
+
+def test_hands_get_the_depth_of_the_estimates_points():
+    """In the scale of x, behind the wrist, as detectors give it: at 2 m and 700 px a centimetre is 3.5 px."""
+    points = np.zeros((2, 21, 3), np.float32)
+    points[..., 2], points[1, 8, 2] = 2.0, 2.01
+    coarse = Coarse(left_hand_known=np.array([False, True]), left_hand_points=points)
+    flat = np.full((2, N_KEYPOINTS), 7, np.float32)
+    seen = Detections(np.zeros((2, N_KEYPOINTS, 2)), flat, flat, np.zeros((2, 33, 3)), np.ones(2))
+    deep = deepen(seen, coarse, default_intrinsics(*SIZE, 700.0)).depth
+    hand = keypoint_slice("left_hand")
+    want = np.zeros(21)
+    want[8] = 3.5
+    np.testing.assert_allclose(deep[1, hand], want, atol=1e-3)
+    deep[1, hand] = 7
+    assert (deep == 7).all() and (flat == 7).all()

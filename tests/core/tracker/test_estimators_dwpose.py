@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from emosh_core import models
 from emosh_core.artifacts import keypoint_slice
 from emosh_core.body.pose import zero_pose
-from emosh_core.errors import AssetError
+from emosh_core.errors import AssetError, MissingDependencyError
 from emosh_core.geometry.camera import default_intrinsics, project
 from emosh_core.tracker.detectors import N_KEYPOINTS, Detections
 from emosh_core.tracker.estimators import dwpose
@@ -184,3 +184,11 @@ def test_missing_weights_are_known_before_the_first_frame(tmp_path, offsets, sco
     models.add("dwpose-det", people_from_picture(tmp_path / "det.onnx", (9, 9), couch=(9, 9, 9, 9)))
     with pytest.raises(AssetError, match="dwpose-pose weights are needed"):
         DwposeDetector(None)
+
+
+def test_a_missing_package_is_named_with_the_way_to_install_it(weights, monkeypatch):
+    found = dwpose.importlib.util.find_spec
+    monkeypatch.setattr(dwpose.importlib.util, "find_spec", lambda name: None if name == "rtmlib" else found(name))
+    with pytest.raises(MissingDependencyError, match="DWPose needs rtmlib") as caught:
+        DwposeDetector(None)
+    assert "--no-deps rtmlib" in caught.value.fix and caught.value.exit_code == 6

@@ -31,11 +31,12 @@ def around(point, radius=60) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ["hamer", "wilor"])
-@pytest.mark.parametrize("size", [256, 512])
+@pytest.mark.parametrize("size", [256, 512, "free"])
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_a_hand_is_found_where_the_picture_shows_it(tmp_path, name, size, side):
     """Wrist and finger tip come back to their pixels, fingers point along them, whichever the hand and the export."""
-    models.add(name, hand_from_picture(tmp_path / "net.onnx", size, LENGTH))
+    free = size == "free"
+    models.add(name, hand_from_picture(tmp_path / "net.onnx", 256 if free else size, LENGTH, free=free))
     wrist, tip = np.array([441.3, 190.2]), np.array([403.9, 262.6])
     frame = picture({(255, 0, 0): tuple(wrist), (0, 255, 0): tuple(tip)})
     middle = (wrist + tip) / 2 + 7
