@@ -13,7 +13,7 @@ from emosh_core.body.pose import zero_pose
 from emosh_core.errors import AssetError
 from emosh_core.geometry.camera import CAMERA_AT_ORIGIN, default_intrinsics, project
 from emosh_core.tracker.detectors import N_KEYPOINTS, Detections
-from emosh_core.tracker.estimators.faces import FaceNetwork, face_crop
+from emosh_core.tracker.estimators.faces import BOX, EYES, LIPS, FaceNetwork, face_crop
 
 LENGTH = 0.08  # [m] from the head's origin to the chin
 CAMERA = CAMERA_AT_ORIGIN[:3, :3].astype(float)  # the body's axes (y up, z to the viewer) seen by the camera
@@ -101,6 +101,23 @@ def test_weak_points_do_not_stretch_the_box(mesh):
     crop = face_crop(points, confidence, "smirk", 224)
     assert abs(crop.side - whole.side) < 0.15 * whole.side
     assert face_crop(points, 0.3 * confidence, "smirk", 224) is None
+
+
+@pytest.mark.parametrize("roll", [0, 35])
+def test_the_cut_out_is_as_large_as_the_networks_were_trained_on(roll):
+    """SMIRK: 1.4 times the mean of width and height. TEASER: 1.75 times the longer side along the face, moved up."""
+    points, confidence = np.zeros((478, 2)), np.zeros(478)
+    confidence[BOX] = 1
+    points[BOX] = 0, -10
+    points[EYES], points[LIPS] = (0, -10), (0, 30)
+    points[BOX[0]], points[BOX[1]], points[BOX[2]] = (-40, 0), (40, 0), (0, 50)  # 80 wide, 60 high
+    turn = roll_about_axis(roll)[:2, :2]
+    teaser = face_crop(points @ turn.T + 200, confidence, "teaser", 224)
+    assert teaser.side == pytest.approx(140) and np.degrees(teaser.roll) == pytest.approx(roll)
+    np.testing.assert_allclose(teaser.centre, turn @ [0, 20 - 14] + 200)
+    smirk = face_crop(points + 200, confidence, "smirk", 224)
+    assert smirk.side == pytest.approx(1.4 * 70) and smirk.roll == 0
+    np.testing.assert_allclose(smirk.centre, [200, 220])
 
 
 def test_missing_weights_are_known_before_the_first_frame():

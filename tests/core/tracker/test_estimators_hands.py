@@ -11,6 +11,7 @@ from emosh_core.artifacts import keypoint_slice
 from emosh_core.errors import AssetError
 from emosh_core.geometry.camera import default_intrinsics, project
 from emosh_core.tracker.detectors import N_KEYPOINTS, Detections
+from emosh_core.tracker.estimators.crops import Crop
 from emosh_core.tracker.estimators.hands import HandNetwork, hand_crop
 
 LENGTH = 0.1  # [m] from wrist to finger tip
@@ -119,6 +120,27 @@ def test_weak_points_do_not_stretch_the_box():
     crop = hand_crop(points, confidence, "right", 256)
     assert abs(crop.side - whole.side) < 0.1 * whole.side and np.abs(crop.centre - whole.centre).max() < 5
     assert hand_crop(points, np.where(np.arange(21) < 3, 1, 0.3), "right", 256) is None
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "size", "side"),
+    [(60, 60, 256, 160), (30, 60, 256, 120), (60, 20, 256, 160), (60, 30, 512, 117), (30, 60, 512, 117)],
+)
+def test_the_cut_out_is_as_large_as_the_networks_were_trained_on(width, height, size, side):
+    """256 px: twice the box, which is at least 4 high to 3 wide. 512 px: 1.5 · 1.3 times its longer side."""
+    points = np.tile([[100.0, 90.0]], (21, 1))
+    points[1], points[2] = [100 + width, 90], [100, 90 + height]
+    crop = hand_crop(points, np.ones(21), "left", size)
+    assert crop.side == pytest.approx(side) and crop.mirrored and crop.size == size
+    np.testing.assert_allclose(crop.centre, [100 + width / 2, 90 + height / 2])
+
+
+def test_a_fine_pattern_is_blurred_before_it_is_shrunk():
+    """Every third column white: taking every fifth or so would make broad stripes of it."""
+    image = np.zeros((900, 900, 3), np.uint8)
+    image[:, ::3] = 255
+    cut = Crop(np.array([450.0, 450]), 800, 160).cut(image)
+    assert cut.std() < 6 and abs(cut.mean() - 85) < 3
 
 
 def test_frames_without_a_hand_are_not_known(tmp_path):
