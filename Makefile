@@ -18,6 +18,8 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing into .venv: two to three minutes …"
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[diffusion,test]"
+	@# Without its dependencies: it asks for a second copy of cv2, and the rest is here.
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps "rtmlib==0.0.16"
 	touch $(STAMP)
 
 demo: $(STAMP) ## Make the still of a short heavy man do the jumping jacks of a slim one

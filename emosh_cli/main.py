@@ -20,6 +20,7 @@ from emosh_cli import (
     init,
     inspect,
     interrupt,
+    models,
     render_cond,
     retarget,
     status,
@@ -81,6 +82,7 @@ for name, command in {
     "doctor": doctor.doctor,
 }.items():
     app.command(name)(command)
+app.add_typer(models.app, name="models")
 
 
 def _cannot_write(error: OSError) -> ArtifactError:

@@ -18,6 +18,7 @@ EXTRAS = {
     "deepspeed": ("train", "train on several GPUs"),
     "smplx": ("smplx", "compare with the SMPL-X package"),
     "pytorch3d": ("pytorch3d", "compare with another rasteriser"),
+    "onnxruntime": ("onnx", "run DWPose, HaMeR, WiLoR, TEASER and SMIRK"),
     "rtmlib": ("dwpose", "detect with DWPose"),
     "gvhmr": ("gvhmr", "start the tracker from GVHMR"),
 }
@@ -50,6 +51,7 @@ def diagnose(workspace: Path | None = None) -> Iterator[Check]:
         yield _workspace(workspace)
     for package, (extra, use) in EXTRAS.items():
         yield _optional(package, extra, use)
+    yield from _weights()
 
 
 def _memory() -> Check:
@@ -143,3 +145,23 @@ def _optional(package: str, extra: str, use: str) -> Check:
     if importlib.util.find_spec(package) is None:
         return Check(package, "absent", f"needed to {use}", f'.venv/bin/pip install -e ".[{extra}]"')
     return Check(package, "ok", importlib.metadata.version(package))
+
+
+def _weights() -> Iterator[Check]:
+    """The user's own weights; what is not registered is not missed and not listed."""
+    from emosh_core import models
+    from emosh_core.errors import AssetError
+
+    for kind in models.KINDS.values():
+        try:
+            entry = models.registered(kind.name)
+            state = models.state_of(entry) if entry else "ok"
+        except AssetError as error:
+            yield Check(f"{kind.name} weights", "broken", str(error.found), error.fix)
+            continue
+        if entry and state == "ok":
+            yield Check(f"{kind.name} weights", "ok", entry.path)
+        elif entry:
+            suffix = kind.suffixes[0]
+            fix = f"emosh models add {kind.name} PATH{suffix}, or emosh models remove {kind.name}"
+            yield Check(f"{kind.name} weights", "broken", f"{entry.path}: {state}", fix)

@@ -25,7 +25,8 @@ LIMBS = {
 }
 # Axis about which the middle joint bends in T-pose: elbows forward, knees backward.
 HINGE = {"left_arm": (0, -1, 0), "right_arm": (0, 1, 0), "left_leg": (1, 0, 0), "right_leg": (1, 0, 0)}
-TRUSTED = 0.5  # confidence from which a body point takes part
+TRUSTED = 0.5  # confidence from which a point takes part
+LEAST_FACE = 12  # face points from which the head's rotation is solved; some detectors see a part of them only
 
 
 def initialize(detections: Detections, rest_joints: Tensor, rest_face: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,15 +58,17 @@ def initialize(detections: Detections, rest_joints: Tensor, rest_face: Tensor, K
 def head_orientation(detections: Detections, rest_face: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:
     """Solve for the head's world rotation (T, 3, 3) from the face points by PnP; and where (T,) it was found."""
     face = keypoint_slice("face")
-    ids = np.arange(0, 468, 3)
+    ids = np.arange(468)
     rotations = torch.eye(3).repeat(len(detections.silhouette), 1, 1)
     found = torch.zeros(len(rotations), dtype=torch.bool)
     model = rest_face[ids].double().numpy()
     for t in range(len(rotations)):
-        if detections.confidence[t, face][0] < TRUSTED:
+        seen = np.flatnonzero(detections.confidence[t, face][ids] >= TRUSTED)
+        seen = seen[::3] if len(seen) > 200 else seen  # a whole mesh says the same thing many times
+        if len(seen) < LEAST_FACE:
             continue
-        pixels = detections.keypoints2d[t, face][ids].astype(np.float64)
-        ok, rotvec, _ = cv2.solvePnP(model, pixels, K.double().numpy(), None, flags=cv2.SOLVEPNP_SQPNP)
+        pixels = detections.keypoints2d[t, face][seen].astype(np.float64)
+        ok, rotvec, _ = cv2.solvePnP(model[seen], pixels, K.double().numpy(), None, flags=cv2.SOLVEPNP_SQPNP)
         if ok:
             rotations[t] = CAM_TO_WORLD @ torch.from_numpy(cv2.Rodrigues(rotvec)[0]).float()
             found[t] = True

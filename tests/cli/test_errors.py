@@ -124,7 +124,8 @@ def test_usage_errors_exit_2(emosh):
 
 
 @pytest.mark.parametrize(
-    "command", ["track", "retarget", "render-cond", "animate", "train", "eval", "init", "status", "inspect", "doctor"]
+    "command",
+    ["track", "retarget", "render-cond", "animate", "train", "eval", "init", "status", "inspect", "doctor", "models"],
 )
 def test_help_teaches_with_an_example(emosh, command):
     text = emosh(command, "--help").out
