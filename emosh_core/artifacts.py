@@ -22,6 +22,9 @@ CONTACTS = (
 )  # fmt: skip
 """Order of `Target.contacts`; the torso is trunk and thighs."""
 
+TRUST_PARTS = ("person", "face", "left_hand", "right_hand", "left_arm", "right_arm", "left_leg", "right_leg")
+"""Order of `Motion.trust`."""
+
 
 def keypoint_slice(part: str) -> slice:
     """Return where the points of a part ("body", "left_hand", ...) lie on the keypoint axis."""
@@ -31,6 +34,11 @@ def keypoint_slice(part: str) -> slice:
             return slice(start, start + count)
         start += count
     raise KeyError(part)
+
+
+def trust_of(person: np.ndarray, face: np.ndarray, left_hand: np.ndarray, right_hand: np.ndarray) -> np.ndarray:
+    """Return `Motion.trust` (T, 8) that says no more than masks (T,) do; limbs are trusted where the person is."""
+    return np.stack([person, face, left_hand, right_hand, person, person, person, person], -1).astype(np.float32)
 
 
 def array(*dims: str, unit: str = "", dtype: str = "float32"):
@@ -62,7 +70,7 @@ class Motion:
     """How somebody moves, frame by frame, with the camera that saw it and how far to trust it."""
 
     KIND: ClassVar[str] = "motion"
-    SCHEMA: ClassVar[int] = 2  # 1 had one K for all frames
+    SCHEMA: ClassVar[int] = 3  # 1 had one K for all frames, 2 no `trust`
 
     joints: np.ndarray = array("frame", "joint", "xyz", unit="m")
     """Posed joints in world axes, SMPL-X order."""
@@ -86,6 +94,8 @@ class Motion:
     left_hand_valid: np.ndarray = array("frame", dtype="bool")
     right_hand_valid: np.ndarray = array("frame", dtype="bool")
     person_valid: np.ndarray = array("frame", dtype="bool")
+    trust: np.ndarray = array("frame", "trust_part")
+    """How far each of TRUST_PARTS was believed, 0..1; what was not follows priors and its neighbours in time."""
     reprojection_error: np.ndarray = array("frame", unit="px")
     """Mean distance between detected and projected keypoints that were trusted; NaN where none was."""
     time: np.ndarray = array("frame", unit="s", dtype="float64")
@@ -102,7 +112,7 @@ class Target(Motion):
     """The driver's motion and camera on the reference's shape: what the generator must show."""
 
     KIND: ClassVar[str] = "target"
-    SCHEMA: ClassVar[int] = 3  # 1 had no `contacts`, 2 one K for all frames
+    SCHEMA: ClassVar[int] = 4  # 1 had no `contacts`, 2 one K for all frames, 3 no `trust`
 
     contacts: np.ndarray = array("frame", "contact")
     """How strongly each of CONTACTS was held by correcting a limb: 1 while the driver touches, less just around it."""

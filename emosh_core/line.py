@@ -20,6 +20,8 @@ from emosh_core.artifacts import Clip, Cond, Motion, Target
 from emosh_core.config import result_settings
 from emosh_core.errors import ArtifactError, AssetError, ConfigError
 from emosh_core.making import Making
+from emosh_core.models import KINDS, registered, require, state_of
+from emosh_core.tracker.estimators.names import find_result, parse_estimators, weights_of
 from emosh_core.workspace import layout
 from emosh_core.workspace.artifact import read, read_header
 from emosh_core.workspace.store import fingerprint
@@ -87,7 +89,7 @@ class Line:
 
             body = load_body()
             # The path as it was given, for messages; `inputs/` holds the same content.
-            motion = track(path, body, config, scratch=making.scratch, progress=making.progress)
+            motion = track(path, body, config, scratch=making.scratch, progress=making.progress, note=making.note)
             if config.preview:
                 write_video(making.media("overlay"), overlay(source, motion, body), motion.fps, motion.time)
             else:
@@ -97,10 +99,13 @@ class Line:
                 making.note(problem)
             return motion
 
-        return self._step(
-            "track", given.name, [{"role": "source", "sha256": given.sha256}], make, schema=Motion.SCHEMA,
-            models={"mediapipe": self.model("mediapipe")}, file=path,
-        )  # fmt: skip
+        inputs = [{"role": "source", "sha256": given.sha256}]
+        if config.gvhmr_results and "body" in parse_estimators(config.estimator, path):
+            result = find_result(Path(config.gvhmr_results), path)
+            inputs.append({"role": "gvhmr", "sha256": self.workspace.sha256(result)})
+        kinds = weights_of(config.estimator, path, config.gvhmr_results)
+        models = {"mediapipe": self.model("mediapipe")} | {kind: require(kind).sha256[:16] for kind in kinds}
+        return self._step("track", given.name, inputs, make, schema=Motion.SCHEMA, models=models, file=path)
 
     def take(self, artifact: Path) -> Step:
         """Use an artifact as it lies there, whatever settings made it."""
@@ -246,6 +251,9 @@ class Line:
         if name == "body":
             file = Path(str(files("emosh_core") / "assets" / "ehm_embedded.npz"))
             return self.workspace.sha256(file)[:16] if file.is_file() else ""
+        if name in KINDS:
+            entry = registered(name)
+            return entry.sha256[:16] if entry and state_of(entry) == "ok" else ""
         return self._checkpoint(name)
 
     def _checkpoint(self, run: str) -> str:

@@ -10,34 +10,51 @@ from typing import Literal, get_args, get_origin, get_type_hints
 
 from emosh_core.errors import ConfigError
 from emosh_core.geometry.keyframes import CameraMoves, parse_camera
+from emosh_core.tracker.estimators.names import parse_estimators
 
 
 @dataclass(frozen=True)
 class TrackConfig:
     """Settings of `track`."""
 
+    estimator: str = "mediapipe"
+    """Where the fit starts from: mediapipe, or a list of dwpose, gvhmr, hamer or wilor, teaser or smirk."""
+    gvhmr_results: str = ""
+    """GVHMR's result file, or a folder with one per clip; empty runs the package `gvhmr`."""
+    person: str = "largest"
+    """Whom to follow: largest, a number counted from the left, or x,y [px] in the first frame."""
     focal: float = 0.0
-    """Focal length [px]; 0 takes the image diagonal (53° diagonal field of view)."""
-    shape_steps: int = 250
-    """Optimisation steps of the pass that estimates the body and head shape."""
-    steps: int = 160
-    """Optimisation steps of each window of frames."""
+    """Focal length [px]; 0 takes the file's own, or else the image diagonal (53° diagonal field of view)."""
+    height: float = 0.0
+    """The person's height [m], if it is known; one camera alone cannot measure it."""
+    distance: float = 0.0
+    """Mean distance of the hips from the camera [m], if that is known."""
+    shape_rounds: int = 10
+    """Gauss–Newton rounds of the pass that estimates the body and head shape."""
+    rounds: int = 8
+    """Gauss–Newton rounds of each window of frames; 0 keeps the coarse initialisation."""
     lambda_kpt: float = 1.0
     """Weight of the 2-D keypoint term."""
     lambda_3d: float = 1.0
-    """Weight of the 3-D bone direction and hand depth terms."""
+    """Weight of the 3-D alignment of hands."""
     lambda_reg: float = 1.0
     """Weight of pose, shape and expression priors."""
     lambda_smooth: float = 1.0
     """Weight of smoothness over time."""
+    gating: bool = True
+    """Doubt parts that cannot be read; off believes every detection (to measure what gating is worth)."""
     preview: bool = field(default=True, metadata={"affects_result": False})
     """Write an overlay video beside the artifact."""
 
     def __post_init__(self):
-        if self.focal < 0 or self.steps < 1 or self.shape_steps < 1:
-            found = f"focal = {self.focal}, steps = {self.steps}, shape_steps = {self.shape_steps}"
-            fix = "--set focal=0 --set steps=160 --set shape_steps=250"
-            raise ConfigError("track.focal must be ≥ 0, track.steps and track.shape_steps ≥ 1", found=found, fix=fix)
+        parse_estimators(self.estimator)
+        names = ("focal", "height", "distance", "rounds", "shape_rounds")
+        wrong = [f"{name} = {getattr(self, name)}" for name in names if getattr(self, name) < 0]
+        if wrong:
+            raise ConfigError("settings of track must be ≥ 0", found=", ".join(wrong), fix="leave them out")
+        if not re.fullmatch(r"largest|[1-9]\d*|\d+(\.\d+)?,\d+(\.\d+)?", self.person):
+            fix = "--person largest, --person 2 (from the left), or --person 640,300 (a place in pixels)"
+            raise ConfigError("there is no such choice of a person", found=self.person, fix=fix)
 
     @property
     def weights(self) -> dict[str, float]:

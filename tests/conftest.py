@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from emosh_core.artifacts import KEYPOINTS, Motion, Shape
+from emosh_core.artifacts import KEYPOINTS, Motion, Shape, trust_of
 from emosh_core.body.assets import load_body
 from emosh_core.body.pose import pose_from_motion
 from emosh_core.geometry.camera import CAMERA_AT_ORIGIN, default_intrinsics
@@ -53,6 +53,7 @@ def make_motion(body, make_shape):
             w2c=np.repeat(CAMERA_AT_ORIGIN[None], frames, 0),
             keypoints2d=zeros(points, 2), confidence=zeros(points) + 1,
             face_valid=always, left_hand_valid=always, right_hand_valid=always, person_valid=always,
+            trust=trust_of(*[always] * 4),
             reprojection_error=zeros(), time=np.arange(frames) / 30, shape=shape or make_shape(), fps=30.0,
             size=size, body_model="embedded",
         )  # fmt: skip

@@ -89,7 +89,7 @@ def test_every_package_that_is_imported_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [name for names in project["optional-dependencies"].values() for name in names]
     declared = {name.split("[")[0].split(">")[0].split("=")[0] for name in [*project["dependencies"], *extras]}
-    comes_with = {"cv2": "mediapipe", "google": "mediapipe", "pytorch3d": "easypytorch3d"}
+    comes_with = {"cv2": "mediapipe", "google": "mediapipe", "pytorch3d": "easypytorch3d", "PIL": "pillow"}
     comes_with["triton"] = "torch"  # on CUDA; on a CPU only tests want it
     used = {module.split(".")[0] for path in FILES for module in imports(path)}
     foreign = {m for m in used if m not in sys.stdlib_module_names and not m.startswith("emosh_")}

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emosh_core.artifacts import KEYPOINTS, Motion, Truth, keypoint_slice
+from emosh_core.artifacts import KEYPOINTS, Motion, Truth, keypoint_slice, trust_of
 from emosh_core.body.ehm import EhmModel, PosedBody
 from emosh_core.body.joints import JOINT_NAMES
 from emosh_core.body.pose import Pose
@@ -224,7 +224,9 @@ class Shooting:
             **pose, joints=seen["joints"], eyelid=pose["expression"][:, lids], K=scene.shot.K[indices],
             w2c=scene.shot.w2c[indices], keypoints2d=seen["keypoints2d"], confidence=visible_.astype(np.float32),
             face_valid=share["face"], left_hand_valid=share["left_hand"], right_hand_valid=share["right_hand"],
-            person_valid=share["body"] | share["face"], reprojection_error=np.zeros(count, np.float32), time=time,
+            person_valid=share["body"] | share["face"],
+            trust=trust_of(share["body"] | share["face"], *(share[p] for p in ("face", "left_hand", "right_hand"))),
+            reprojection_error=np.zeros(count, np.float32), time=time,
             shape=self.person.shape, fps=scene.fps, size=scene.shot.size, body_model=self.body.name,
         )  # fmt: skip
         truth = Truth(

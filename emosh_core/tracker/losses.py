@@ -2,7 +2,7 @@
 
 L = λ_kpt L_kpt + λ_3d L_3d + λ_reg L_reg + λ_smooth L_smooth   (EMOSH, arXiv 2606.28026)
 
-Every term is a negative log-probability per frame up to a constant: residuals are divided by the
+Every term is a negative log-probability, a sum over frames, up to a constant: residuals are divided by the
 standard deviation that we expect of them, so that the four λ are near 1 and have no unit.
 """
 
@@ -11,11 +11,18 @@ from torch import Tensor
 
 # Expected detector error of one point [m at the body's depth], and how many independent
 # observations a part's many correlated points are worth.
-SIGMA = {"body": 0.025, "left_hand": 0.012, "right_hand": 0.012, "face": 0.003}
-PIXEL_NOISE = 1.5  # [px] what no detector gets below, whatever the size of the person
-EFFECTIVE_POINTS = {"body": 33.0, "left_hand": 12.0, "right_hand": 12.0, "face": 60.0}
+SIGMA = {"left_hand": 0.012, "right_hand": 0.012, "face": 0.002}
+PIXEL_NOISE = {"body": 0.5, "left_hand": 0.7, "right_hand": 0.7, "face": 0.7}  # [px] what no detector gets below
+EFFECTIVE_POINTS = {"body": 33.0, "left_hand": 12.0, "right_hand": 12.0, "face": 30.0}
+DIRECTION_SIGMA = 0.2  # of a unit vector along a bone, as the detector's 3-D skeleton has it
+HAND_SIGMA = 0.06  # [m] of a point of a hand against its wrist, sideways
+DEPTH_WEIGHT = 10.0  # λ_z: how much its depth counts beside x and y, in the same unit (arXiv 2606.28026)
+HAND_AXES = torch.tensor([1.0, 1.0, DEPTH_WEIGHT**0.5])
+FINGER_SPREAD, EYE_SPREAD = 0.4, 0.25  # [rad]
+EXPRESSION_SPREAD, TRUNCATION = 0.3, 0.05  # of expression weights: around rest, and beyond [0, 1]
+SLIDE, GAP = 0.003, 0.015  # [m] that a planted sole moves in a 30th of a second, and between hands that touch
+LIMIT = 0.1  # [rad] beyond a joint's limit
 OUTLIER = 4.0  # residuals beyond this many sigmas lose their pull
-REACH = 20.0  # times wider at the beginning of an optimisation, when everything is far off
 
 
 def robust(squared: Tensor, reach: float = 1.0) -> Tensor:
@@ -24,39 +31,65 @@ def robust(squared: Tensor, reach: float = 1.0) -> Tensor:
 
 
 def keypoint_loss(
-    projected: Tensor, observed: Tensor, weight: Tensor, pixels_per_metre: Tensor, sigma: Tensor, reach: float = 1.0
+    projected: Tensor,
+    observed: Tensor,
+    weight: Tensor,
+    pixels_per_metre: Tensor,
+    sigma: Tensor,
+    noise: Tensor,
+    reach: float = 1.0,
 ) -> Tensor:
-    """L_kpt = mean_t Σ_n w ρ(|π(X) − x|² / σ²), σ² = (σ_n · pixels_per_metre)² + PIXEL_NOISE².
+    """L_kpt = Σ_t Σ_n w ρ(|π(X) − x|² / σ²), σ² = (σ_n · pixels_per_metre)² + noise².
 
     Args:
         projected, observed: (T, N, 2) px.
         weight: (T, N), confidence times the point's share of its part; 0 ignores the point.
         pixels_per_metre: (T,) focal length over the body's depth.
         sigma: (N,) m.
+        noise: (N,) px.
         reach: widens ρ, see `robust`.
     """
-    variance = (pixels_per_metre[:, None] * sigma).square() + PIXEL_NOISE**2
+    variance = (pixels_per_metre[:, None] * sigma).square() + noise**2
     squared = (projected - observed).square().sum(-1) / variance
-    return (weight * robust(squared, reach)).sum(-1).mean()
+    return (weight * robust(squared, reach)).sum()
 
 
-def depth_loss(points_cam: Tensor, origin: int, depth: Tensor, weight: Tensor, pixels_per_metre: Tensor) -> Tensor:
-    """L_3d of a hand or face: depth behind its own origin, put into metres like x and y.
+def hand_observed(pixels: Tensor, depth: Tensor) -> Tensor:
+    """Return where a hand's points (T, N, 3) [px] are seen from its first, the wrist; x, y and depth in one unit.
 
     Args:
-        points_cam: (T, N, 3) m, camera axes.
-        origin: index of the point that depths are counted from.
+        pixels: (T, N, 2) px.
         depth: (T, N) px in the scale of x, positive away from the camera.
-        weight: (T, N).
-        pixels_per_metre: (T,).
     """
-    modelled = points_cam[..., 2] - points_cam[:, origin : origin + 1, 2]
-    observed = (depth - depth[:, origin : origin + 1]) / pixels_per_metre[:, None]
-    return (weight * robust(((modelled - observed) / 0.02).square())).sum(-1).mean()
+    points = torch.cat([pixels, depth[..., None]], -1)
+    return points - points[:, :1]
+
+
+def hand_loss(
+    points_cam: Tensor,
+    pixels: Tensor,
+    depth: Tensor,
+    weight: Tensor,
+    scale: Tensor,
+    pixels_per_metre: Tensor,
+    reach: float = 1.0,
+) -> Tensor:
+    """L_hand3D = Σ_t Σ_n w ρ((|Δxy|² + λ_z Δz²) / σ²), Δ = s (X − X_wrist) − what is seen of it [px].
+
+    Args:
+        points_cam: (T, 21, 3) m, camera axes, the wrist first.
+        pixels, depth: see `hand_observed`.
+        weight: (T, 21).
+        scale: (T,) s, focal length over the body's depth [px/m].
+        pixels_per_metre: (T,) the same before the fit, for the expected error.
+    """  # fmt: skip
+    gap = scale[:, None, None] * (points_cam - points_cam[:, :1]) - hand_observed(pixels, depth)
+    gap = gap * HAND_AXES / (HAND_SIGMA * pixels_per_metre[:, None, None])
+    return (weight * robust(gap.square().sum(-1), reach)).sum()
 
 
 def direction_loss(joints_cam: Tensor, bones: Tensor, directions: Tensor, weight: Tensor) -> Tensor:
-    """L_3d of the body: each bone points where the detector's 3-D skeleton says.
+    """L_reg of a pose: each bone points where the coarse 3-D skeleton says, 2 (1 − cos) = |u − u'|².
 
     Args:
         joints_cam: (T, J, 3) m, camera axes.
@@ -66,35 +99,53 @@ def direction_loss(joints_cam: Tensor, bones: Tensor, directions: Tensor, weight
     """
     bone = joints_cam[:, bones[:, 1]] - joints_cam[:, bones[:, 0]]
     cosine = (torch.nn.functional.normalize(bone, dim=-1) * directions).sum(-1)
-    return (weight * 2 * (1 - cosine) / 0.35**2).sum(-1).mean()
+    return (weight * 2 * (1 - cosine) / DIRECTION_SIGMA**2).sum()
 
 
-def prior_loss(pose: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
-    """L_reg of a pose: Σ_j |θ − μ|² / σ², with axis-angle pose (T, J, 3) [rad]."""
-    return ((pose - mean) / spread).square().sum((-1, -2)).mean()
+def prior_loss(pose: Tensor, mean: Tensor, spread: Tensor, weight: Tensor) -> Tensor:
+    """L_reg of a pose: Σ_j w |θ − μ|² / σ², with axis-angle pose (T, J, 3) [rad] and weights (T, J)."""
+    return (weight * ((pose - mean) / spread).square().sum(-1)).sum()
 
 
 def limit_loss(pose: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Soft joint limits: Σ relu(θ − high)² + relu(low − θ)² in units of 0.1 rad; pose (T, J, 3) [rad]."""
+    """Soft joint limits: Σ relu(θ − high)² + relu(low − θ)² in units of LIMIT; pose (T, J, 3) [rad]."""
     excess = (pose - high).relu() + (low - pose).relu()
-    return (excess / 0.1).square().sum((-1, -2)).mean()
+    return (excess / LIMIT).square().sum()
 
 
-def expression_loss(expression: Tensor) -> Tensor:
-    """Rest is the mean, 0.5 the spread, and beyond [0, 1] the truncation penalty; expression (T, E)."""
+def expression_loss(expression: Tensor, weight: Tensor) -> Tensor:
+    """Rest is the mean, with weights (T, 1), and beyond [0, 1] the truncation penalty; expression (T, E)."""
     beyond = (expression - 1).relu() + (-expression).relu()
-    return ((expression / 0.5).square() + (beyond / 0.05).square()).sum(-1).mean()
+    return (weight * (expression / EXPRESSION_SPREAD).square() + (beyond / TRUNCATION).square()).sum()
 
 
-def smoothness_loss(track: Tensor, sigma: float, rate: float) -> Tensor:
+def contact_loss(
+    points: Tensor, planted: Tensor, left: Tensor, right: Tensor, touch: Tensor, rate: float, reach: float = 1.0
+) -> Tensor:
+    """L_reg of contacts: soles that rest do not move, hands that touch stay in touch.
+
+    Args:
+        points: (T, 4, 3) m, the soles.
+        planted: (T − 1, 4) 1 where a sole rests in a frame and the next.
+        left, right: (T, 3) m, the points at which hands touch.
+        touch: (T,) 1 where they do.
+        rate: frames/s over 30.
+    """  # fmt: skip
+    slide = (points[1:] - points[:-1]) * rate / SLIDE
+    gap = (left - right) / GAP
+    return (planted * robust(slide.square().sum(-1), reach)).sum() + (touch * robust(gap.square().sum(-1), reach)).sum()
+
+
+def smoothness_loss(track: Tensor, sigma: float, rate: float, weight: Tensor, reach: float = 1.0) -> Tensor:
     """L_smooth: second differences of a quantity over time, robust so that fast gestures survive.
 
     Args:
-        track: (T, ..., D) any quantity; T < 3 gives 0.
+        track: (T, N, D) any quantity; T < 3 gives 0.
+        weight: (T − 2, N), 0 across cuts.
         sigma: expected second difference per frame² at 30 frames/s.
         rate: frames/s over 30; second differences shrink with its square.
     """
     if len(track) < 3:
         return track.new_zeros(())
     second = (track[2:] - 2 * track[1:-1] + track[:-2]) * rate**2 / sigma
-    return robust(second.square().sum(-1)).reshape(len(second), -1).sum(-1).mean()
+    return (weight * robust(second.square().sum(-1), reach)).sum()

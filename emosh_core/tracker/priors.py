@@ -14,6 +14,12 @@ BODY_JOINTS = (
 ).split()
 """Order of `Motion.body_pose`."""
 
+BODY_PARTS = tuple(
+    f"{name.split('_')[0]}_{'leg' if name.split('_')[-1] in ('hip', 'knee', 'ankle', 'foot') else 'arm'}"
+    if "_" in name else "person" for name in BODY_JOINTS
+)  # fmt: skip
+"""The part of `Motion.trust` that each joint of the body pose belongs to."""
+
 # Spread [rad] of the prior around its mean, per joint; left and right share one entry.
 _SPREAD = {
     "hip": 0.6, "spine1": 0.15, "spine2": 0.12, "spine3": 0.12, "knee": 0.7, "ankle": 0.3, "foot": 0.12,

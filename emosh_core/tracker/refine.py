@@ -1,8 +1,13 @@
-"""Joint refinement: gradient descent on one objective over pose, place, face, fingers and shape."""
+"""Joint refinement: Gauss–Newton on one objective over pose, place, face and fingers.
+
+The objective is `objective.objective`. Body, hands and face take turns: each is solved for all frames at once, with
+exact derivatives, while the others rest. What couples them (wrists, the head) belongs to the body, which sees the
+points of all.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 
 import roma
 import torch
@@ -10,181 +15,331 @@ from torch import Tensor
 
 from emosh_core.artifacts import KEYPOINTS, keypoint_slice
 from emosh_core.body.ehm import EhmModel
-from emosh_core.geometry.camera import project
-from emosh_core.tracker import losses, priors, silhouette
-from emosh_core.tracker.initialize import CAM_TO_WORLD, LIMBS
+from emosh_core.body.joints import EYES, HANDS, PARENTS
+from emosh_core.tracker import losses, priors
+from emosh_core.tracker.eyelids import LIDS, LIPS
+from emosh_core.tracker.initialize import CAM_TO_WORLD
+from emosh_core.tracker.marks import as_detected
+from emosh_core.tracker.normal import NormalEquations
+from emosh_core.tracker.objective import (
+    BONES,
+    NOISE,
+    SIGMA,
+    SMOOTH,
+    SOLE_MARKS,
+    STEADY_JOINTS,
+    free_units,
+    resting,
+    steadied,
+)
+from emosh_core.tracker.parameters import Observations, Parameters
+from emosh_core.tracker.points import (
+    BODY,
+    Placed,
+    Points,
+    Skeleton,
+    body_moves,
+    body_turning,
+    joints_by_turns,
+    landmarks_of,
+    left_jacobian,
+    place,
+)  # fmt: skip
 
-EYE_SPREAD = 0.25  # [rad]
-FINGER_SPREAD = 0.4  # [rad]
-LEARNING_RATE = {
-    "root": 0.03, "body_pose": 0.03, "left_hand_pose": 0.04, "right_hand_pose": 0.04, "eye_pose": 0.02,
-    "expression": 0.03, "transl": 0.02, "betas_body": 0.05, "betas_head": 0.05,
-}  # fmt: skip
-INDEPENDENT_FRAMES = 10.0  # how many independent looks at a shape a clip's correlated frames are worth
-
-
-@dataclass(frozen=True)
-class Parameters:
-    """Everything that is estimated; the root's rotation is `root` (T, 3, 3), the rest axis-angle [rad]."""
-
-    root: Tensor
-    body_pose: Tensor  # (T, 21, 3)
-    left_hand_pose: Tensor  # (T, 15, 3)
-    right_hand_pose: Tensor  # (T, 15, 3)
-    eye_pose: Tensor  # (T, 2, 3)
-    expression: Tensor  # (T, E)
-    transl: Tensor  # (T, 3) m
-    betas_body: Tensor  # (S,)
-    betas_head: Tensor  # (S,)
-
-    def frames(self, index) -> "Parameters":
-        """Select frames; the shape is shared by all of them."""
-        shared = ("betas_body", "betas_head")
-        return replace(self, **{k: v[index] for k, v in vars(self).items() if k not in shared})
-
-    def rotmats(self) -> Tensor:
-        """Rotations of all 55 joints (T, 55, 3, 3) in SMPL-X order; the jaw rests (jawOpen is an expression)."""
-        jaw = torch.zeros_like(self.eye_pose[:, :1])
-        rest = torch.cat([self.body_pose, jaw, self.eye_pose, self.left_hand_pose, self.right_hand_pose], 1)
-        return torch.cat([self.root[:, None], roma.rotvec_to_rotmat(rest)], 1)
-
-
-@dataclass(frozen=True)
-class Observations:
-    """What the parameters must explain, weighted and ready for the losses."""
-
-    pixels: Tensor  # (T, N, 2) px
-    weight: Tensor  # (T, N): 0 where a point is not to be trusted
-    depth: Tensor  # (T, N) px
-    directions: Tensor  # (T, 8, 3) unit vectors, camera axes
-    direction_weight: Tensor  # (T, 8)
-    K: Tensor  # (3, 3) px
-    rate: float  # frames/s over 30
-
-    def frames(self, index) -> "Observations":
-        """Select frames."""
-        return replace(
-            self, **{k: v[index] for k, v in vars(self).items() if isinstance(v, Tensor) and k != "K"}
-        )
+FACE_STRIDE = {"body": 7, "face": 2}
+"""Every so manieth face point takes part; the others say the same."""
+SKIN_POINTS = 468
+"""Face points before the irises."""
+FINE = frozenset([*(i for lids, corners, _ in LIDS.values() for i in (*lids, *corners)), *LIPS, *range(468, 478)])
+"""Face points that all take part: lids, lips, irises."""
+FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-2, 1e-4, 1e4
+REACHES = (20.0, 8.0, 3.0, 1.0)
+"""How much wider than at last the robust losses are in the first rounds: graduated non-convexity."""
 
 
-BONES = torch.tensor([pair for (a, b, c), _ in LIMBS.values() for pair in ((a, b), (b, c))])
-BONE_MARKS = [pair for _, (a, b, c) in LIMBS.values() for pair in ((a, b), (b, c))]
-SIGMA = torch.cat([torch.full((n,), losses.SIGMA[part]) for part, n in KEYPOINTS.items()])
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Subject:
+    """A person's landmarks, ready to be posed often."""
+
+    points: Points
+    skeleton: Skeleton
+    parts: dict[str, tuple[Tensor, Points]]
+    """Per block the landmarks that it looks at, and their numbers."""
+    free: Tensor
+    """(E,) bool, expression units that are estimated."""
+
+
+def subject(body: EhmModel, betas: Tensor) -> Subject:
+    """Give the landmarks an identity."""
+    points, skeleton = _landmarks(body)
+    points, skeleton = points.shaped(betas), skeleton.shaped(betas)
+    return Subject(points=points, skeleton=skeleton, free=free_units(body.expression_names) > 0,
+                   parts={name: (rows, points.of(rows)) for name, rows in _rows().items()})  # fmt: skip
+
+
+@lru_cache(maxsize=4)
+def _landmarks(body: EhmModel) -> tuple[Points, Skeleton]:
+    points, skeleton = landmarks_of(body)
+    return as_detected(points), skeleton
+
+
+@lru_cache(maxsize=1)
+def _rows() -> dict[str, Tensor]:
+    """Return which landmarks each block looks at."""
+    numbers = torch.arange(sum(KEYPOINTS.values()))
+    body, left, right, face = (numbers[keypoint_slice(name)] for name in ("body", "left_hand", "right_hand", "face"))
+    some = face[[i for i in range(len(face)) if i in FINE or i % FACE_STRIDE["face"] == 0]]
+    return {"body": torch.cat([body, left, right, face[: SKIN_POINTS : FACE_STRIDE["body"]]]), "left_hand": left,
+            "right_hand": right, "face": some}  # fmt: skip
 
 
 def refine(
     start: Parameters,
     seen: Observations,
-    body: EhmModel,
+    who: Subject,
     *,
-    steps: int,
+    rounds: int,
     weights: dict[str, float],
-    fit_shape: bool,
     frozen: int = 0,
-    reach: float = losses.REACH,
-    outlines: silhouette.Matches | None = None,
+    reaches: tuple[float, ...] = REACHES,
     progress: Callable[[int, int], None] | None = None,
 ) -> Parameters:
-    """Minimise the objective from a start.
+    """Minimise the objective from a start; the shape stays.
 
     Args:
         start: T frames of parameters.
         seen: what was observed in them.
-        body: a model that has the landmarks (`EhmModel.for_landmarks`).
-        steps: Adam steps; the learning rate falls along a cosine.
+        who: the person.
+        rounds: turns of all blocks.
         weights: the λ of the objective: kpt, 3d, reg, smooth.
-        fit_shape: also estimate betas; otherwise those of `start` are kept.
-        reach: how much wider than at last the robust losses begin; 1 from a start that is already good.
-        outlines: where the person's outline should be in these frames.
         frozen: this many frames at the beginning stay as they are (they were fitted in the window before).
+        reaches: widths of the robust losses in the first rounds; the last one holds from then on.
     """
-    names = [n for n in LEARNING_RATE if fit_shape or not n.startswith("betas")]
-    # The root moves by a small rotation on top of its start, so that no angle wraps around.
-    delta = {n: torch.zeros_like(start.transl if n == "root" else getattr(start, n)) for n in names}
-    for tensor in delta.values():
-        tensor.requires_grad_(True)
-    depth = _depth(start.transl).mean()
-    groups = [
-        {"params": [delta[n]], "lr": LEARNING_RATE[n] * (float(depth) if n == "transl" else 1.0)} for n in names
-    ]
-    optimiser = torch.optim.Adam(groups, betas=(0.9, 0.95))
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps, eta_min=0)
-    scale = seen.K[0, 0] / _depth(start.transl)
-    live = torch.ones(len(start.transl))
-    live[:frozen] = 0
-    for step in range(steps):
-        optimiser.zero_grad(set_to_none=True)
-        wide = reach ** max(1 - 1.5 * step / steps, 0)  # graduated non-convexity: wide first, exact at last
-        objective(_moved(start, delta, live), seen, body, weights, scale, wide, fit_shape, outlines).backward()
-        optimiser.step()
-        schedule.step()
+    live = torch.arange(len(start.transl)) >= frozen
+    best, damping = start, dict.fromkeys(BLOCKS, FIRST_DAMPING)
+    for number in range(rounds):
+        reach = reaches[min(number, len(reaches) - 1)]
+        for name, block in BLOCKS.items():
+            best, damping[name] = improve(block, best, seen, who, weights, reach, damping[name], live)
         if progress:
-            progress(step + 1, steps)
-    with torch.no_grad():
-        return _moved(start, delta, live)
+            progress(number + 1, rounds)
+    return best
 
 
-def objective(
-    p: Parameters, seen: Observations, body: EhmModel, weights, pixels_per_metre, reach, fit_shape, outlines=None
-) -> Tensor:
-    """L = λ_kpt L_kpt + λ_3d L_3d + λ_reg L_reg + λ_smooth L_smooth, a mean over frames."""
-    p = replace(p, expression=p.expression * _free_units(body.expression_names))
-    posed = body.with_shape(p.betas_body, p.betas_head).with_rotmats(p.rotmats(), p.expression, p.transl)
-    points, joints = (x @ CAM_TO_WORLD for x in (posed.landmarks(), posed.joints))
-    keypoints = losses.keypoint_loss(project(points, seen.K), seen.pixels, seen.weight, pixels_per_metre, SIGMA, reach)
-    if outlines is not None:
-        rim = posed.verts @ CAM_TO_WORLD
-        keypoints = keypoints + silhouette.outline_loss(rim, outlines, seen.K, pixels_per_metre, reach)
-    directions = losses.direction_loss(joints, BONES, seen.directions, seen.direction_weight)
-    relief = sum(
-        losses.depth_loss(points[:, s], 0, seen.depth[:, s], seen.weight[:, s], pixels_per_metre)
-        for s in map(keypoint_slice, ("left_hand", "right_hand"))
+def improve(
+    block, p, seen, who: Subject, weights, reach: float, damping: float, live: Tensor
+) -> tuple[Parameters, float]:
+    """Take one step of a block that lowers its cost; the damping (Levenberg–Marquardt) grows until one does."""
+    equations = block(p, seen, who, weights, reach)
+    while damping < MOST_DAMPING:
+        step = equations.solve(damping, live)
+        if step is not None:
+            moved = apply_step(block, p, step.to(p.transl.dtype), who)
+            if moved.finite and block(moved, seen, who, weights, reach, derivatives=False).cost < equations.cost:
+                return moved, max(damping / 5, LEAST_DAMPING)
+        damping *= 8
+    return p, FIRST_DAMPING
+
+
+def apply_step(block, p: Parameters, step: Tensor, who: Subject | None) -> Parameters:
+    """Move the parameters of a block by a step (T, b)."""
+    if block is body_block:
+        turn = roma.rotvec_to_rotmat(step[:, 3:6]) @ p.root
+        return replace(p, transl=p.transl + step[:, :3], root=turn,
+                       body_pose=p.body_pose + step[:, 6:].unflatten(1, (-1, 3)))  # fmt: skip
+    if block is face_block:
+        units = int(who.free.sum())
+        expression = p.expression.clone()
+        expression[:, who.free] += step[:, :units]
+        return replace(p, expression=expression, eye_pose=p.eye_pose + step[:, units:].unflatten(1, (-1, 3)))
+    name = "left_hand_pose" if block is BLOCKS["left_hand"] else "right_hand_pose"
+    return replace(p, **{name: getattr(p, name) + step.unflatten(1, (-1, 3))})
+
+
+class _Scene:
+    """A pose, and how far off what is seen it is."""
+
+    def __init__(self, p: Parameters, seen: Observations, who: Subject, part: str):
+        self.p, self.seen = p, seen
+        self.rotmats = p.rotmats()
+        self.turned, self.joints = who.skeleton.posed(self.rotmats, p.transl)
+        self.rows, points = who.parts[part]
+        self.placed: Placed = place(points, self.turned, self.joints, p.expression * who.free)
+        self.cam = self.placed.places * CAM_TO_WORLD.diagonal()
+        self.depth = (-p.transl[:, 2]).clip(min=0.1)
+
+    def turning(self, joints: list[int], poses: Tensor) -> Tensor:
+        """World axes about which joints turn by a change of their axis-angle (T, J, 3, 3)."""
+        return self.turned[:, [PARENTS[j] for j in joints]] @ left_jacobian(poses)
+
+    def keypoints(self, equations: NormalEquations, moves: Tensor | None, weight: float, share: Tensor) -> None:
+        """L_kpt; `moves` (T, N, 3, b) in world axes."""
+        seen, rows = self.seen, self.rows
+        z = self.cam[..., 2].clip(min=1e-3)
+        focal = seen.K[[0, 1], [0, 1]]
+        pixels = focal * self.cam[..., :2] / z[..., None] + seen.K[:2, 2]
+        sigma = ((seen.metre[:, None] * SIGMA[rows]).square() + NOISE[rows] ** 2).sqrt()
+        residual = (pixels - seen.pixels[:, rows]) / sigma[..., None]
+        jacobian = None
+        if moves is not None:
+            ahead = moves[..., 2:, :] * CAM_TO_WORLD[2, 2]
+            sides = moves[..., :2, :] * CAM_TO_WORLD.diagonal()[:2, None]
+            slope = sides - (self.cam[..., :2] / z[..., None])[..., None] * ahead
+            jacobian = slope * (focal[:, None] / (z * sigma)[..., None, None])
+        equations.add(jacobian, residual, weight * share * seen.weight[:, rows])
+
+    def hand(self, equations, moves: Tensor | None, weight: float, own: Tensor, with_place: bool) -> None:
+        """L_hand3D of the points `own` (21,) of this scene, the wrist first."""
+        seen, rows = self.seen, self.rows[own]
+        axes = losses.HAND_AXES / (losses.HAND_SIGMA * seen.metre[:, None, None])
+        zoom = (seen.K[0, 0] / self.depth)[:, None, None]
+        arms = self.cam[:, own] - self.cam[:, own[:1]]
+        residual = (zoom * arms - losses.hand_observed(seen.pixels[:, rows], seen.depth[:, rows])) * axes
+        jacobian = None
+        if moves is not None:
+            jacobian = zoom[..., None] * (moves[:, own] - moves[:, own[:1]]) * CAM_TO_WORLD.diagonal()[:, None]
+            if with_place:  # the third parameter is world z: towards the camera, everything grows
+                jacobian[..., 2] += zoom / self.depth[:, None, None] * arms
+            jacobian = jacobian * axes[..., None]
+        equations.add(jacobian, residual, weight * seen.weight[:, rows])
+
+
+def _prior(
+    equations: NormalEquations, pose: Tensor, mean, spread, low, high, doubt: Tensor, weight: float, at: slice
+) -> None:
+    """L_reg of joints (T, J, 3): a prior, stronger in doubt (T, J or 1), and soft limits."""
+    spread, doubt = spread.expand_as(pose), doubt[..., None].expand_as(pose).flatten(1)
+    equations.add_direct(((pose - mean) / spread).flatten(1), (1 / spread).flatten(1), weight * doubt, at)
+    beyond = ((pose - high).relu() - (low - pose).relu()).flatten(1) / losses.LIMIT
+    equations.add_direct(beyond, (beyond != 0) / losses.LIMIT, weight, at)
+
+
+def body_block(
+    p: Parameters, seen: Observations, who: Subject, weights, reach: float, derivatives: bool = True,
+    shape: bool = False,
+) -> NormalEquations:  # fmt: skip
+    """Place, root and the 21 joints of the body; with `shape` the shape as well, as if each frame had its own."""
+    scene = _Scene(p, seen, who, "body")
+    equations = NormalEquations(len(p.transl), 69 + (len(p.betas) if shape else 0), reach, derivatives)
+    moves, joint_moves = _body_moves(scene, p, who, shape) if derivatives else (None, None)
+    share = torch.ones(len(scene.rows))
+    face = scene.rows >= keypoint_slice("face").start
+    share[face] = SKIN_POINTS / face.sum()  # irises are the gaze's
+    scene.keypoints(equations, moves, weights["kpt"], share)
+    for name in ("left_hand", "right_hand"):
+        part = keypoint_slice(name)
+        own = ((scene.rows >= part.start) & (scene.rows < part.stop)).nonzero()[:, 0]
+        scene.hand(equations, moves, weights["3d"], own, True)
+    _directions(equations, scene, joint_moves, weights["reg"])
+    pose = slice(6, 69)
+    _prior(equations, p.body_pose, priors.body_mean(), priors.body_spread(), *priors.body_limits(),
+           seen.doubt(priors.BODY_PARTS), weights["reg"], pose)  # fmt: skip
+    _contacts(equations, scene, moves, weights["reg"])
+    _steady(equations, scene, weights, joints=(joint_moves, slice(None)), body_pose=(None, pose))
+    return equations
+
+
+def _steady(equations: NormalEquations, scene: "_Scene", weights, which: int = 0, **at) -> None:
+    """L_smooth of some of `steadied`: by name how it moves and which parameters it is; `which` tells hands apart."""
+    seen = scene.seen
+    if not weights["smooth"]:
+        return
+    terms: dict[str, list] = {}
+    for name, values, factor in steadied(scene.p, scene.joints, seen):
+        terms.setdefault(name, []).append((values, factor))
+    for name, (jacobian, rows) in at.items():
+        values, factor = terms[name][which if len(terms[name]) > 1 else 0]
+        weight = (weights["smooth"] * seen.joined * factor).expand(-1, values.shape[1])
+        equations.add_second(values, jacobian, seen.rate**2 / SMOOTH[name], weight, rows)
+
+
+def _contacts(equations: NormalEquations, scene: "_Scene", moves: Tensor | None, weight: float) -> None:
+    """Soles that rest stay, hands that touch stay in touch; fingers do not answer for it, arms do."""
+    seen, soles = scene.seen, list(SOLE_MARKS)  # body points come first among a block's rows
+    places = scene.placed.places
+    if seen.planted.any():
+        equations.add_first(places[:, soles], None if moves is None else moves[:, soles], seen.rate / losses.SLIDE,
+                            weight * resting(seen))  # fmt: skip
+    if not seen.touch.any():
+        return
+    rows = torch.arange(len(places))
+    left, right = (
+        keypoint_slice(f"{side}_hand").start + seen.touching[:, k] for k, side in enumerate(("left", "right"))
     )
-    smooth = (
-        losses.smoothness_loss(posed.joints[:, :25], 0.03, seen.rate)
-        + losses.smoothness_loss(p.left_hand_pose, 0.2, seen.rate)
-        + losses.smoothness_loss(p.right_hand_pose, 0.2, seen.rate)
-        + losses.smoothness_loss(p.expression[..., None], 0.08, seen.rate)
-        + losses.smoothness_loss(p.eye_pose, 0.08, seen.rate)
-        + losses.smoothness_loss(p.rotmats()[:, :22].flatten(-2), 0.3, seen.rate)
-    )
-    total = weights["kpt"] * keypoints + weights["3d"] * (directions + relief) + weights["smooth"] * smooth
-    total = total + weights["reg"] * _plausible(p)
-    if fit_shape:
-        shape = p.betas_body.square().sum() + p.betas_head.square().sum()
-        total = total + weights["reg"] * shape / min(INDEPENDENT_FRAMES, len(p.transl))
-    return total
+    gap = (places[rows, left] - places[rows, right])[:, None] / losses.GAP
+    jacobian = None if moves is None else (moves[rows, left] - moves[rows, right])[:, None] / losses.GAP
+    equations.add(jacobian, gap, weight * seen.touch.to(gap)[:, None])
 
 
-@cache
-def _free_units(names: tuple[str, ...]) -> Tensor:
-    """1 for expression units that are estimated; gaze belongs to `eye_pose`, the tongue has no landmark."""
-    return torch.tensor([0.0 if n.startswith(("eyeLook", "tongue")) else 1.0 for n in names])
+def _body_moves(scene: _Scene, p: Parameters, who: Subject, shape: bool) -> tuple[Tensor, Tensor]:
+    """Return how the points (T, N, 3, b) and the joints kept steady (T, 25, 3, b) move with the parameters."""
+    turning = body_turning(scene.turned, p.body_pose)
+    moves = body_moves(scene.placed, turning, who.skeleton if shape else None)
+    turns = joints_by_turns(scene.turned, scene.joints, list(range(STEADY_JOINTS)), BODY, turning)
+    joint_moves = [torch.eye(3).expand(*turns.shape[:2], 3, 3), turns]
+    if shape:
+        joint_moves.append(scene.placed.joints_by_shape(who.skeleton)[:, :STEADY_JOINTS])
+    return moves, torch.cat(joint_moves, -1)
 
 
-def _plausible(p: Parameters) -> Tensor:
-    """L_reg: priors and limits of body, hands, eyes and face."""
-    total = losses.prior_loss(p.body_pose, priors.body_mean(), priors.body_spread())
-    total = total + losses.limit_loss(p.body_pose, *priors.body_limits())
-    for side, pose in (("left", p.left_hand_pose), ("right", p.right_hand_pose)):
-        total = total + losses.prior_loss(pose, priors.hand_mean(side), torch.tensor(FINGER_SPREAD))
-        total = total + losses.limit_loss(pose, *priors.hand_limits(side))
-    total = total + losses.prior_loss(p.eye_pose, torch.tensor(0.0), torch.tensor(EYE_SPREAD))
-    return total + losses.expression_loss(p.expression)
+def _directions(equations: NormalEquations, scene: _Scene, joint_moves: Tensor | None, weight: float) -> None:
+    """Bones point where the coarse skeleton says."""
+    ends, signs = (BONES[:, 0], BONES[:, 1]), CAM_TO_WORLD.diagonal()
+    bone = (scene.joints[:, ends[1]] - scene.joints[:, ends[0]]) * signs
+    length = bone.norm(dim=-1, keepdim=True).clip(min=1e-6)
+    along, jacobian = bone / length, None
+    if joint_moves is not None:
+        difference = (joint_moves[:, ends[1]] - joint_moves[:, ends[0]]) * signs[:, None]
+        across = torch.eye(3) - along[..., None] * along[..., None, :]
+        jacobian = across @ difference / (length[..., None] * losses.DIRECTION_SIGMA)
+    residual = (along - scene.seen.directions) / losses.DIRECTION_SIGMA
+    equations.add(jacobian, residual, weight * scene.seen.direction_weight, robust=False)
 
 
-def _moved(start: Parameters, delta: dict[str, Tensor], live: Tensor) -> Parameters:
-    """Apply the deltas to the frames that are live (T,)."""
-    values = {}
-    for name, change in delta.items():
-        if not name.startswith("betas"):
-            change = change * live.reshape(-1, *[1] * (change.ndim - 1))
-        before = getattr(start, name)
-        values[name] = roma.rotvec_to_rotmat(change) @ before if name == "root" else before + change
-    return replace(start, **values)
+def _hand_block(side: str):
+    joints, name = list(HANDS[side]), f"{side}_hand"
+
+    def block(p, seen, who, weights, reach, derivatives: bool = True) -> NormalEquations:
+        scene, pose = _Scene(p, seen, who, name), getattr(p, f"{name}_pose")
+        equations = NormalEquations(len(p.transl), 45, reach, derivatives)
+        moves = scene.placed.by_turns(joints, scene.turning(joints, pose)) if derivatives else None
+        scene.keypoints(equations, moves, weights["kpt"], torch.ones(21))
+        scene.hand(equations, moves, weights["3d"], torch.arange(21), False)
+        _prior(equations, pose, priors.hand_mean(side), torch.tensor(losses.FINGER_SPREAD), *priors.hand_limits(side),
+               seen.doubt((f"{side}_hand",)), weights["reg"], slice(0, 45))  # fmt: skip
+        _steady(equations, scene, weights, which=side == "right", hand_pose=(None, slice(0, 45)))
+        return equations
+
+    return block
 
 
-def _depth(transl: Tensor) -> Tensor:
-    """Distance in front of the camera (T,) [m]."""
-    return (-transl[:, 2]).clip(min=0.1)
+def face_block(
+    p: Parameters, seen: Observations, who: Subject, weights, reach: float, derivatives: bool = True
+) -> NormalEquations:
+    """Expression and gaze."""
+    scene, free = _Scene(p, seen, who, "face"), who.free
+    units = int(free.sum())
+    equations = NormalEquations(len(p.transl), units + 6, reach, derivatives)
+    moves = None
+    if derivatives:
+        looks = scene.placed.by_turns(list(EYES), scene.turning(list(EYES), p.eye_pose))
+        moves = torch.cat([scene.placed.by_expression()[..., free], looks], -1)
+    share = torch.ones(len(scene.rows))
+    rows = scene.rows - keypoint_slice("face").start
+    coarse = rows % FACE_STRIDE["face"] == 0
+    share[coarse] = float(FACE_STRIDE["face"])  # they stand for the ones left out, lids and lips for themselves
+    share[[i for i, row in enumerate(rows.tolist()) if row in FINE]] = 1.0
+    scene.keypoints(equations, moves, weights["kpt"], share)
+    face, gaze = p.expression[:, free], p.eye_pose.flatten(1)
+    at, eyes, reg = slice(0, units), slice(units, units + 6), weights["reg"]
+    doubt = seen.doubt(("face",))
+    equations.add_direct(face / losses.EXPRESSION_SPREAD, 1 / losses.EXPRESSION_SPREAD, reg * doubt, at)
+    beyond = ((face - 1).relu() - (-face).relu()) / losses.TRUNCATION
+    equations.add_direct(beyond, (beyond != 0) / losses.TRUNCATION, reg, at)
+    equations.add_direct(gaze / losses.EYE_SPREAD, 1 / losses.EYE_SPREAD, reg * doubt, eyes)
+    scene.p = replace(p, expression=face)  # only what is free can be kept steady
+    _steady(equations, scene, weights, expression=(None, at), eye_pose=(None, eyes))
+    return equations
+
+
+BLOCKS = {"body": body_block, "left_hand": _hand_block("left"), "right_hand": _hand_block("right"), "face": face_block}

@@ -15,8 +15,10 @@ from emosh_core.body.ehm import EhmModel
 from emosh_core.body.joints import HANDS, WRISTS
 from emosh_core.geometry.camera import project
 from emosh_core.render.shade import vertex_normals
-from emosh_core.tracker import losses
 from emosh_core.tracker.initialize import CAM_TO_WORLD
+from emosh_core.tracker.normal import NormalEquations
+from emosh_core.tracker.parameters import Observations, Parameters
+from emosh_core.tracker.points import body_moves, body_turning, landmarks_of, place
 
 CONTOUR_POINTS = 400
 BORDER = 4  # [px] contour points this close to the picture's edge are the edge's, not the person's
@@ -39,7 +41,7 @@ class Contours:
 
 @dataclass(frozen=True)
 class Matches:
-    """Which vertex each contour point pulls; indices count the optimised model's vertices."""
+    """Which of `rim_candidates` each contour point pulls."""
 
     vertex: Tensor  # (T, M)
     contours: Contours
@@ -75,13 +77,13 @@ def rim_candidates(body: EhmModel) -> Tensor:
     return torch.nonzero(plain)[::VERTEX_STRIDE, 0].contiguous()
 
 
-def match(contours: Contours, verts: Tensor, body: EhmModel, small: EhmModel, K: Tensor, reach: float) -> Matches:
+def match(contours: Contours, verts: Tensor, body: EhmModel, K: Tensor, reach: float) -> Matches:
     """Find the rim vertex that each contour point belongs to.
 
     Args:
         contours: T frames.
         verts: (T, V, 3) m, all vertices of the full mesh, world axes.
-        body, small: the full model, and the one that is optimised (keeps `rim_candidates`).
+        body: the full model.
         K: (3, 3) px.
         reach: distance [m] beyond which nothing matches.
     """
@@ -97,14 +99,50 @@ def match(contours: Contours, verts: Tensor, body: EhmModel, small: EhmModel, K:
     cost = distance + NORMAL_PENALTY * turned + torch.where(rim, 0.0, torch.inf)[:, None]
     best, index = cost.min(-1)
     weight = contours.weight * (best < reach)
-    return Matches(torch.searchsorted(small.kept_verts, candidates)[index], contours, weight)
+    return Matches(index, contours, weight)
 
 
-def outline_loss(points_cam: Tensor, matches: Matches, K: Tensor, pixels_per_metre: Tensor, reach: float) -> Tensor:
-    """Distance of matched vertices (T, V, 3) [m] from the outline, along its normal; same unit as L_kpt."""
-    index = matches.vertex[..., None].expand(-1, -1, 3)
-    pixels = project(points_cam.gather(1, index), K)
-    across = ((pixels - matches.contours.points) * matches.contours.normals).sum(-1)
-    squared = (across / (pixels_per_metre[:, None] * SIGMA)).square()
-    share = EFFECTIVE_POINTS / matches.weight.shape[-1]
-    return (share * matches.weight * losses.robust(squared, reach)).sum(-1).mean()
+class Rim:
+    """The outline term of the shape pass: matched vertices of the rim lie on the outline, along its normal.
+
+    Args:
+        contours: outlines of some frames.
+        frames: (T',) which frames of the fit these are.
+    """
+
+    def __init__(self, body: EhmModel, contours: Contours, frames: Tensor):
+        self._body, self._contours, self._frames = body, contours, frames
+        self._points, self._skeleton = landmarks_of(body, rim_candidates(body))
+        self.matches: Matches | None = None
+
+    def match(self, p: Parameters, K: Tensor, reach: float) -> None:
+        """Match the contours anew to the mesh."""
+        some = p.frames(self._frames)
+        with torch.no_grad():
+            shaped = self._body.with_shape(p.betas_body, p.betas_head)
+            verts = shaped.with_rotmats(some.rotmats(), some.expression, some.transl).verts
+        self.matches = match(self._contours, verts, self._body, K, reach)
+
+    def add(self, equations: NormalEquations, p: Parameters, seen: Observations, weight: float, derivatives: bool):
+        """Add Σ w ρ((n · (π(X) − x))² / σ²) to equations of place, root, body pose and shape."""
+        some = p.frames(self._frames)
+        points, skeleton = self._points.shaped(p.betas), self._skeleton.shaped(p.betas)
+        turned, joints = skeleton.posed(some.rotmats(), some.transl)
+        placed = place(points, turned, joints)
+        index = self.matches.vertex
+        pick = lambda values: torch.stack([value[row] for value, row in zip(values, index, strict=True)])  # noqa: E731
+        cam = pick(placed.places) * CAM_TO_WORLD.diagonal()
+        z = cam[..., 2].clip(min=1e-3)
+        sigma = seen.metre[self._frames][:, None] * SIGMA
+        normals, focal = self._contours.normals, seen.K[[0, 1], [0, 1]]
+        across = ((project(cam, seen.K) - self._contours.points) * normals).sum(-1, keepdim=True) / sigma[..., None]
+        jacobian = None
+        if derivatives:
+            moves = (
+                pick(body_moves(placed, body_turning(turned, some.body_pose), skeleton))
+                * CAM_TO_WORLD.diagonal()[:, None]
+            )
+            slope = focal[:, None] * (moves[..., :2, :] - (cam[..., :2] / z[..., None])[..., None] * moves[..., 2:, :])
+            jacobian = (normals[..., None] * slope).sum(-2, keepdim=True) / (z * sigma)[..., None, None]
+        share = weight * EFFECTIVE_POINTS / index.shape[-1]
+        equations.add(jacobian, across, share * self.matches.weight, frames=self._frames)

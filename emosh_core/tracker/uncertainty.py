@@ -6,7 +6,9 @@ import torch
 from emosh_core.body.ehm import EhmModel
 from emosh_core.geometry.camera import project
 from emosh_core.tracker.initialize import CAM_TO_WORLD
-from emosh_core.tracker.refine import INDEPENDENT_FRAMES, SIGMA, Observations, Parameters
+from emosh_core.tracker.objective import SIGMA
+from emosh_core.tracker.parameters import Observations, Parameters
+from emosh_core.tracker.shape import INDEPENDENT_FRAMES
 
 LOOKS = 6  # frames that the curvature is measured in
 
@@ -20,8 +22,9 @@ def shape_std(p: Parameters, seen: Observations, body: EhmModel) -> tuple[np.nda
     trusted = torch.nonzero(seen.weight.sum(-1) > 0)[:, 0]
     chosen = trusted[torch.linspace(0, len(trusted) - 1, min(LOOKS, len(trusted))).round().long()]
     frames, looks = p.frames(chosen), seen.frames(chosen)
-    scale = looks.K[0, 0] / (-frames.transl[:, 2]).clip(min=0.1)
-    sigma = scale[:, None, None] * SIGMA[None, :, None] / looks.weight.clip(min=0)[..., None].sqrt().clip(min=1e-6)
+    sigma = (
+        looks.metre[:, None, None] * SIGMA[None, :, None] / looks.weight.clip(min=0)[..., None].sqrt().clip(min=1e-6)
+    )
     split = len(p.betas_body)
 
     def residual(betas):

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from emosh_core.artifacts import CONTACTS, Clip, Cond, Motion, Shape, Target, Truth
+from emosh_core.artifacts import CONTACTS, Clip, Cond, Motion, Shape, Target, Truth, trust_of
 from emosh_core.errors import ArtifactError
 
 T = TypeVar("T")
@@ -35,11 +35,18 @@ def _camera_per_frame(fields: dict[str, Any]) -> dict[str, Any]:
     return fields | {"K": np.repeat(fields["K"][None], len(fields["time"]), 0)}
 
 
+def _trust_from_masks(fields: dict[str, Any]) -> dict[str, Any]:
+    masks = (np.asarray(fields[f"{part}_valid"]) for part in ("person", "face", "left_hand", "right_hand"))
+    return fields | {"trust": trust_of(*masks)}
+
+
 MIGRATIONS: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {
     ("target", 1): _without_contacts,
     ("motion", 1): _camera_per_frame,
     ("target", 2): _camera_per_frame,
     ("cond", 1): _camera_per_frame,
+    ("motion", 2): _trust_from_masks,
+    ("target", 3): _trust_from_masks,
 }
 """(kind, schema) to a function that takes the fields of that schema and returns those of the next."""
 

@@ -25,7 +25,7 @@ import torch
 from emosh_kernels.rasterize import rasterize
 from machine import device_name
 
-from emosh_core.artifacts import KEYPOINTS, Motion, Shape
+from emosh_core.artifacts import KEYPOINTS, Motion, Shape, trust_of
 from emosh_core.body.assets import load_body
 from emosh_core.body.joints import JOINT_NAMES
 from emosh_core.body.pose import EXPRESSION_SIZE, Pose, zero_pose
@@ -169,6 +169,7 @@ def dancing(body) -> Motion:
         **pose, joints=zeros(55, 3), eyelid=zeros(2), K=np.tile(default_intrinsics(SIZE, SIZE), (CLIP, 1, 1)),
         w2c=np.repeat(CAMERA_AT_ORIGIN[None], CLIP, 0), keypoints2d=zeros(points, 2), confidence=zeros(points) + 1,
         face_valid=always, left_hand_valid=always, right_hand_valid=always, person_valid=always,
+        trust=trust_of(*[always] * 4),
         reprojection_error=zeros(), time=np.arange(CLIP) / 30, shape=shape, fps=30.0, size=(SIZE, SIZE),
         body_model=body.name,
     )  # fmt: skip

@@ -56,7 +56,7 @@ def test_damaged_tail_keeps_the_good_frames_and_says_so(tmp_path, emosh):
     data = bytearray(clip.read_bytes())
     data[150_000:160_000] = bytes(10_000)  # the index at the end of the file stays whole
     (tmp_path / "cut.mp4").write_bytes(data)
-    quick = ["--set", "steps=1", "--set", "shape_steps=1", "--set", "preview=false"]
+    quick = ["--set", "rounds=1", "--set", "shape_rounds=1", "--set", "preview=false"]
     result = emosh("track", tmp_path / "cut.mp4", "-o", tmp_path / "ws", *quick, "--json")
     assert result.code == 0, result.err
     assert "good frames were kept" in result.err and result.json["notes"]
@@ -88,8 +88,8 @@ def test_newer_schema(tracked, emosh):
 def test_unknown_setting_names_the_nearest(tracked, emosh):
     retarget = ["retarget", tracked / "ws", "--ref", tracked / "still.png"]
     check(emosh(*retarget, "--set", "ancor=none"), 2, "unknown setting retarget.ancor", "did you mean anchor?")
-    (tracked / "ws" / "emosh.toml").write_text("[track]\nstep = 3\n")
-    check(emosh(*retarget), 2, "unknown setting track.step", "did you mean steps?", "emosh.toml")
+    (tracked / "ws" / "emosh.toml").write_text("[track]\nround = 3\n")
+    check(emosh(*retarget), 2, "unknown setting track.round", "did you mean rounds?", "emosh.toml")
 
 
 def test_consent_is_needed_without_a_terminal(tracked, emosh):

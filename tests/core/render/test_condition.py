@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from emosh_core.artifacts import Cond, keypoint_slice
+from emosh_core.artifacts import TRUST_PARTS, Cond, keypoint_slice
 from emosh_core.body.joints import JOINT_NAMES
 from emosh_core.errors import ConfigError
 from emosh_core.geometry.camera import fit_intrinsics, project
@@ -188,4 +188,19 @@ def test_overlay_changes_the_person_and_marks_detections_only(motion, body, cond
     seen = replace(motion, keypoints2d=points, confidence=confidence, person_valid=np.array([True, False]))
     first, second = overlay_frames(frames, seen, body)
     assert (first != 90).any(-1)[cond.mask[0]].mean() > 0.95 and (first[12, 12] != 90).any()
-    assert (second == 90).all()
+    strip = second[:, :, 0] != 90  # nobody is there: only the strip of trust below
+    assert not strip[:184].any() and strip[-8:].mean() > 0.9
+
+
+def test_overlay_hatches_what_is_not_trusted(motion, body, cond):
+    frames = [np.full((200, 160, 3), 90, np.uint8)] * 2
+    trust = motion.trust.copy()
+    trust[1, TRUST_PARTS.index("left_arm")] = 0
+    seen = replace(motion, confidence=np.zeros_like(motion.confidence), trust=trust)
+    whole, hatched = (frame.astype(int) for frame in overlay_frames(frames, replace(
+        seen, **{name: np.repeat(getattr(seen, name)[:1], 2, 0) for name in ("transl", "body_pose", "global_orient")}
+    ), body))  # fmt: skip
+    changed = (whole != hatched).any(-1)[:184]
+    assert 0.01 < changed.sum() / cond.mask[0].sum() < 0.2
+    paler = np.abs(hatched[:184][changed] - 90).sum(-1) < np.abs(whole[:184][changed] - 90).sum(-1)
+    assert paler.all()

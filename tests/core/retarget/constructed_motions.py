@@ -10,7 +10,7 @@ import numpy as np
 import roma
 import torch
 
-from emosh_core.artifacts import KEYPOINTS, Motion, Shape
+from emosh_core.artifacts import KEYPOINTS, Motion, Shape, trust_of
 from emosh_core.body.ehm import EhmModel
 from emosh_core.body.joints import HANDS
 from emosh_core.body.pose import pose_from_motion, zero_pose
@@ -87,6 +87,7 @@ def make_motion(body: EhmModel, shape: Shape, body_pose, transl=None, global_ori
         K=np.tile(default_intrinsics(*SIZE), (frames, 1, 1)), w2c=np.repeat(CAMERA_AT_ORIGIN[None], frames, 0),
         keypoints2d=zeros(sum(KEYPOINTS.values()), 2), confidence=zeros(sum(KEYPOINTS.values())) + 1,
         face_valid=always, left_hand_valid=always, right_hand_valid=always, person_valid=always,
+        trust=trust_of(*[always] * 4),
         reprojection_error=zeros(), time=np.arange(frames) / FPS, shape=shape, fps=FPS, size=SIZE,
         body_model="embedded",
     )  # fmt: skip

@@ -13,7 +13,9 @@ from emosh_core.geometry.camera import to_camera
 from emosh_core.segmentation import person_mask
 from emosh_core.settings import TrackConfig
 from emosh_core.tracker import silhouette
-from emosh_core.tracker.refine import Observations, Parameters, refine
+from emosh_core.tracker.objective import BONES
+from emosh_core.tracker.parameters import Observations, Parameters
+from emosh_core.tracker.shape import fit_shape
 from emosh_core.video_io import read_image
 
 ROOT = Path(__file__).parents[3]
@@ -49,20 +51,14 @@ def widened(body, make_motion, make_shape):
     )  # fmt: skip
     nothing = Observations(
         pixels=torch.zeros(1, points, 2), weight=torch.zeros(1, points), depth=torch.zeros(1, points),
-        directions=torch.zeros(1, 8, 3), direction_weight=torch.zeros(1, 8), K=torch.from_numpy(start.K[0]), rate=1.0,
-    )  # fmt: skip
-    small = body.for_landmarks(silhouette.rim_candidates(body))
+        directions=torch.zeros(1, len(BONES), 3), direction_weight=torch.zeros(1, len(BONES)), metre=torch.zeros(1),
+        trust=torch.ones(1, 8), begins=torch.ones(1, dtype=torch.bool), planted=torch.zeros(1, 4, dtype=torch.bool),
+        touch=torch.zeros(1, dtype=torch.bool), touching=torch.zeros(1, 2, dtype=torch.long),
+        K=torch.from_numpy(start.K[0]), rate=1.0,
+    ).at(begin)  # fmt: skip
     contours = silhouette.trace([seen_as(truth, body)])
-    fitted = begin
-    for reach in (0.3, 0.15):
-        with torch.no_grad():
-            shaped = body.with_shape(fitted.betas_body, fitted.betas_head)
-            verts = shaped.with_rotmats(fitted.rotmats(), fitted.expression, fitted.transl).verts
-        matches = silhouette.match(contours, verts, body, small, nothing.K, reach)
-        weights = TrackConfig().weights
-        fitted = refine(
-            fitted, nothing, small, steps=40, weights=weights, fit_shape=True, reach=1.0, outlines=matches
-        )
+    weights = TrackConfig().weights
+    fitted = fit_shape(begin, nothing, body, contours, torch.tensor([0]), rounds=8, weights=weights)
     result = replace(
         start,
         shape=replace(start.shape, betas_body=fitted.betas_body.numpy(), betas_head=fitted.betas_head.numpy()),

@@ -125,7 +125,14 @@ def test_older_schema_is_migrated(motion, monkeypatch):
         return fields | {"transl": fields.pop("translation"), "K": fields["K"][0]}  # what schema 1 wants
 
     monkeypatch.setitem(artifact.MIGRATIONS, ("motion", 0), rename)
-    assert_same(read(motion[0], Motion), dataclasses.replace(motion[1], K=np.repeat(motion[1].K[:1], 3, 0)))
+    wanted = dataclasses.replace(motion[1], K=np.repeat(motion[1].K[:1], 3, 0), trust=trust_from(motion[1]))
+    assert_same(read(motion[0], Motion), wanted)
+
+
+def trust_from(value):
+    """What a motion without `trust` is given: as much as its masks say, limbs as much as the person."""
+    order = ("person", "face", "left_hand", "right_hand", "person", "person", "person", "person")
+    return np.stack([getattr(value, f"{part}_valid") for part in order], -1).astype(np.float32)
 
 
 def with_one_camera(path, kind, schema, drop=()):
@@ -134,6 +141,9 @@ def with_one_camera(path, kind, schema, drop=()):
     names = {spec.name for spec in dataclasses.fields(kind)}
     given_ = {name: value for name, value in {"fps": 30.0, "vertical_offset": 0.25}.items() if name in names}
     value = random_value(kind, np.random.default_rng(0), {"row": 3, "column": 3}, K=np.repeat(K[None], 3, 0), **given_)
+    if "trust" in names:
+        value = dataclasses.replace(value, trust=trust_from(value))
+        drop = ("trust", *drop)
     write(path, value, PROVENANCE)
     group = zarr.open_group(path)
     for name in ("K", *drop):
