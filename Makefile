@@ -6,7 +6,7 @@ DRIVING := $(DEMO)/inputs/driving
 REFERENCE := $(DEMO)/inputs/reference
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-head test check lint fmt bench-raster bench-retarget bench-preview bench-synth bench-demo gpu clean
+.PHONY: help setup demo demo-head test check lint fmt bench-raster bench-retarget bench-preview bench-synth bench-track bench-track-accuracy bench-demo gpu clean
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -66,6 +66,12 @@ bench-preview: demo ## Time the preview generator (its tests first)
 
 bench-synth: $(STAMP) ## Time synthetic people and let a detector look at them (their tests first)
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python tests/benchmarks/bench_synth.py $(if $(ASSETS),--assets $(ASSETS))
+
+bench-track: $(STAMP) ## Time the tracker at 720p beside the detector alone (its tests first); MINUTES=10 for memory
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python tests/benchmarks/bench_track.py $(if $(MINUTES),--minutes $(MINUTES))
+
+bench-track-accuracy: $(STAMP) ## Score the tracker and its ablations against synthetic truth; ASSETS=pack SPLIT=test
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python tests/benchmarks/bench_track_accuracy.py $(if $(ASSETS),--assets $(ASSETS)) $(if $(SPLIT),--split $(SPLIT))
 
 bench-demo: demo demo-head ## Write the figures of both demos to benchmarks/results/demo.json
 	$(BIN)/python tests/benchmarks/bench_demo.py $(DEMO) $(DEMO)_head

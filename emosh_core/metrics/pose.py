@@ -40,12 +40,15 @@ def correlation(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.corrcoef(one, other)[0, 1])
 
 
-def amplitude(joints: np.ndarray, truth: np.ndarray) -> float:
-    """Return how far the truth's fastest joint travels in `joints` over how far it really does.
+def amplitude(joints: np.ndarray, truth: np.ndarray, wanted: list[int]) -> float:
+    """Return how far the truth's fastest of some joints travels in `joints` over how far it really does.
 
-    Ranges of (T, J, 3) [m] are taken about the root, along the direction in which the true joint moves most.
+    Ranges of (T, J, 3) [m] are taken about the first joint, the root, along the direction in which the true joint
+    moves most; NaN if no joint is wanted.
     """
-    about, true_about = (points - points[:, :1] for points in (joints, truth))
+    if not wanted:
+        return float("nan")
+    about, true_about = (points[:, wanted] - points[:, :1] for points in (joints, truth))
     fastest = int(np.linalg.norm(np.diff(true_about, axis=0), axis=-1).mean(0).argmax())
     course, true_course = about[:, fastest], true_about[:, fastest]
     axis = np.linalg.svd(true_course - true_course.mean(0), full_matrices=False)[2][0]

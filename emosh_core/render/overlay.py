@@ -53,7 +53,8 @@ def overlay_frames(frames: Iterable[np.ndarray], motion: Motion, body: EhmModel)
         for i, t in enumerate(range(view.frames.start, view.frames.stop)):
             image = next(source).copy()
             if motion.person_valid[t]:
-                _blend(image, part[seen.face_id[i]].numpy(), (seen.face_id[i] >= 0).numpy(), normals[i], motion.trust[t])
+                covered = (seen.face_id[i] >= 0).numpy()
+                _blend(image, part[seen.face_id[i]].numpy(), covered, normals[i], motion.trust[t])
             _dots(image, motion.keypoints2d[t], motion.confidence[t])
             _lay_strip(image, strip, t)
             yield image

@@ -89,11 +89,11 @@ def _contacts(points: Tensor, seen: Observations, reach: float) -> Tensor:
 def _plausible(p: Parameters, seen: Observations) -> Tensor:
     """L_reg: priors and limits of body, hands, eyes and face."""
     face = seen.doubt(("face",))
-    total = losses.prior_loss(p.body_pose, priors.body_mean(), priors.body_spread(), seen.doubt(priors.BODY_PARTS))
+    total = losses.prior_loss(p.body_pose, seen.body_mean, priors.body_spread(), seen.doubt(priors.BODY_PARTS))
     total = total + losses.limit_loss(p.body_pose, *priors.body_limits())
     for side, pose in (("left", p.left_hand_pose), ("right", p.right_hand_pose)):
-        doubt = seen.doubt((f"{side}_hand",))
-        total = total + losses.prior_loss(pose, priors.hand_mean(side), torch.tensor(losses.FINGER_SPREAD), doubt)
+        doubt, mean = seen.doubt((f"{side}_hand",)), getattr(seen, f"{side}_hand_mean")
+        total = total + losses.prior_loss(pose, mean, torch.tensor(losses.FINGER_SPREAD), doubt)
         total = total + losses.limit_loss(pose, *priors.hand_limits(side))
     total = total + losses.prior_loss(p.eye_pose, torch.tensor(0.0), torch.tensor(losses.EYE_SPREAD), face)
     return total + losses.expression_loss(p.expression, face)

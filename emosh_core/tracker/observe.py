@@ -9,9 +9,10 @@ from torch import Tensor
 from emosh_core.artifacts import KEYPOINTS, keypoint_slice
 from emosh_core.body.ehm import EhmModel
 from emosh_core.body.pose import zero_pose
-from emosh_core.tracker import losses
+from emosh_core.tracker import losses, priors
 from emosh_core.tracker.contacts import hands_touch, planted
 from emosh_core.tracker.detectors import Detections
+from emosh_core.tracker.estimators.protocol import Coarse
 from emosh_core.tracker.eyelids import LIDS, LIPS, open_as, openness
 from emosh_core.tracker.gating import Trust
 from emosh_core.tracker.objective import BONE_MARKS
@@ -53,6 +54,9 @@ def observe(seen: Detections, trust: Trust, shot: np.ndarray, time: np.ndarray, 
         planted=torch.from_numpy(planted(seen, fps, time, _height(seen, person > 0.5)) & (person > 0.5)[:, None]),
         touch=torch.from_numpy(touch),
         touching=torch.from_numpy(touching),
+        body_mean=priors.body_mean().repeat(len(person), 1, 1),
+        left_hand_mean=priors.hand_mean("left").repeat(len(person), 1, 1),
+        right_hand_mean=priors.hand_mean("right").repeat(len(person), 1, 1),
         K=K,
         rate=fps / 30,
     )
@@ -62,6 +66,17 @@ def _height(seen: Detections, there: np.ndarray) -> float:
     """Return about how tall the person stands in the picture [px]: 3.3 times the trunk."""
     shoulders, hips = (seen.keypoints2d[there][:, [a, b]].mean(1) for a, b in ((11, 12), (23, 24)))
     return 3.3 * float(np.median(np.linalg.norm(shoulders - hips, axis=-1))) if there.any() else 0.0
+
+
+def expecting(seen: Observations, coarse: Coarse, p: Parameters) -> Observations:
+    """Return the same with a coarse estimate as what is likely, wherever it is known; `p` is the start made of it."""
+    means = {}
+    for part, name in (("body", "body_pose"), ("left_hand", "left_hand_pose"), ("right_hand", "right_hand_pose")):
+        known = getattr(coarse, f"{part}_known")
+        if known is not None:
+            usual = getattr(seen, f"{part}_mean")
+            means[f"{part}_mean"] = torch.where(torch.from_numpy(known)[:, None, None], getattr(p, name), usual)
+    return replace(seen, **means)
 
 
 def with_open_eyes(seen: Observations, p: Parameters, body: EhmModel, readable: np.ndarray) -> Observations:

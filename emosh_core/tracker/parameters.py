@@ -63,6 +63,9 @@ class Observations:
     planted: Tensor  # (T, 4) bool, soles that rest: left heel, left toe, right heel, right toe
     touch: Tensor  # (T,) bool, hands that touch
     touching: Tensor  # (T, 2) which point of the left and of the right hand
+    body_mean: Tensor  # (T, 21, 3) the pose that is likely before anything is seen
+    left_hand_mean: Tensor  # (T, 15, 3)
+    right_hand_mean: Tensor  # (T, 15, 3)
     K: Tensor  # (3, 3) px
     rate: float  # frames/s over 30
 

@@ -53,7 +53,7 @@ SKIN_POINTS = 468
 FINE = frozenset([*(i for lids, corners, _ in LIDS.values() for i in (*lids, *corners)), *LIPS, *range(468, 478)])
 """Face points that all take part: lids, lips, irises."""
 FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-2, 1e-4, 1e4
-REACHES = (20.0, 8.0, 3.0, 1.0)
+REACHES = (30.0, 15.0, 8.0, 4.0, 2.0, 1.0)
 """How much wider than at last the robust losses are in the first rounds: graduated non-convexity."""
 
 
@@ -232,7 +232,7 @@ def body_block(
         scene.hand(equations, moves, weights["3d"], own, True)
     _directions(equations, scene, joint_moves, weights["reg"])
     pose = slice(6, 69)
-    _prior(equations, p.body_pose, priors.body_mean(), priors.body_spread(), *priors.body_limits(),
+    _prior(equations, p.body_pose, seen.body_mean, priors.body_spread(), *priors.body_limits(),
            seen.doubt(priors.BODY_PARTS), weights["reg"], pose)  # fmt: skip
     _contacts(equations, scene, moves, weights["reg"])
     _steady(equations, scene, weights, joints=(joint_moves, slice(None)), body_pose=(None, pose))
@@ -305,8 +305,9 @@ def _hand_block(side: str):
         moves = scene.placed.by_turns(joints, scene.turning(joints, pose)) if derivatives else None
         scene.keypoints(equations, moves, weights["kpt"], torch.ones(21))
         scene.hand(equations, moves, weights["3d"], torch.arange(21), False)
-        _prior(equations, pose, priors.hand_mean(side), torch.tensor(losses.FINGER_SPREAD), *priors.hand_limits(side),
-               seen.doubt((f"{side}_hand",)), weights["reg"], slice(0, 45))  # fmt: skip
+        mean, spread = getattr(seen, f"{side}_hand_mean"), torch.tensor(losses.FINGER_SPREAD)
+        _prior(equations, pose, mean, spread, *priors.hand_limits(side), seen.doubt((f"{side}_hand",)), weights["reg"],
+               slice(0, 45))  # fmt: skip
         _steady(equations, scene, weights, which=side == "right", hand_pose=(None, slice(0, 45)))
         return equations
 

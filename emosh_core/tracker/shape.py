@@ -13,10 +13,9 @@ from emosh_core.body.ehm import EhmModel
 from emosh_core.tracker import silhouette
 from emosh_core.tracker.parameters import Observations, Parameters
 from emosh_core.tracker.population import Population, population_of, stature
-from emosh_core.tracker.refine import BLOCKS, FIRST_DAMPING, apply_step, body_block, improve, subject
+from emosh_core.tracker.refine import BLOCKS, FIRST_DAMPING, REACHES, apply_step, body_block, improve, subject
 
 INDEPENDENT_FRAMES = 3.0  # how many independent looks at a shape a clip's correlated frames are worth
-REACHES = (20.0, 8.0, 3.0, 1.0)
 OUTLINE_REACH = (0.3, 0.2, 0.15, 0.12, 0.1)  # [m] per round of matching, the last rounds
 MOST_TRIES = 6
 

@@ -26,7 +26,8 @@ from emosh_core.tracker.estimators.protocol import Coarse, Start, deepen, merge
 from emosh_core.tracker.gating import Trust, believe_all, judge
 from emosh_core.tracker.intrinsics import find_intrinsics
 from emosh_core.tracker.marks import on_body
-from emosh_core.tracker.observe import observe, with_open_eyes
+from emosh_core.tracker.objective import SIGMA
+from emosh_core.tracker.observe import expecting, observe, with_open_eyes
 from emosh_core.tracker.parameters import Observations, Parameters
 from emosh_core.tracker.pieces import keep, kept
 from emosh_core.tracker.population import population_of
@@ -95,7 +96,7 @@ def track(
     small = body.for_landmarks()
     observations = observe(seen, trust, shot, times, K, source.fps)
     start = _start(seen, trust, observations, small, coarse)
-    observations = observations.at(start)
+    observations = expecting(observations, coarse, start).at(start)
     start = _fit_shape(source, start, observations, trust, body, config, scratch, _phase(progress, "shape"))
     start = _placed(start, torch.from_numpy(trust.valid("person")), observations, small)
     observations = with_open_eyes(observations.at(start), start, small, trust.valid("face"))
@@ -151,7 +152,11 @@ def _start(seen: Detections, trust: Trust, observed: Observations, body: EhmMode
         part = keypoint_slice(f"{side}_hand")
         hand = torch.cat([observed.pixels[:, part], observed.depth[:, part, None]], -1)
         init.turn_wrists(pose, side, torch.from_numpy(trust.valid(f"{side}_hand")), hand, marks[part], root)
-    root, pose = init.fill_rotation_gaps(root, known), init.fill_gaps(pose, known)
+    sound = root.flatten(1).isfinite().all(-1) & pose.flatten(1).isfinite().all(-1)
+    if not (known & sound).any():  # detections that no pose explains: stand upright and let the fit see
+        root, pose = torch.eye(3).repeat(frames, 1, 1), init.priors.body_mean().repeat(frames, 1, 1)
+        sound = torch.ones_like(sound)
+    root, pose = init.fill_rotation_gaps(root, known & sound), init.fill_gaps(pose, known & sound)
     hands = {f"{s}_hand_pose": init.priors.hand_mean(s).repeat(frames, 1, 1) for s in ("left", "right")}
     expression = torch.zeros(frames, len(body.expression_names))
     merged = merge(coarse, Start(root=root, body_pose=pose, expression=expression, **hands), body.expression_names)
@@ -168,7 +173,8 @@ def _placed(p: Parameters, known: Tensor, observed: Observations, body: EhmModel
     for some in _slices(len(known)):
         part = p.frames(some)
         points = _posed(replace(part, transl=torch.zeros_like(part.transl)), body).landmarks() @ init.CAM_TO_WORLD
-        place.append(init.solve_translation(points, observed.pixels[some], observed.weight[some], observed.K))
+        weight = observed.weight[some] / SIGMA**2
+        place.append(init.solve_translation(points, observed.pixels[some], weight, observed.K))
     place = torch.cat(place)
     place[:, 2] = place[:, 2].clip(min=0.2)
     return replace(p, transl=init.fill_gaps(place, known & place.isfinite().all(-1)) @ init.CAM_TO_WORLD.T)

@@ -23,7 +23,7 @@ from machine import device_name
 from rich.console import Console
 from rich.table import Table
 
-from emosh_core.artifacts import Motion, Truth, keypoint_slice
+from emosh_core.artifacts import CONTACTS, Motion, Truth, keypoint_slice
 from emosh_core.body.assets import load_body
 from emosh_core.body.joints import HANDS, WRISTS
 from emosh_core.body.pose import pose_from_motion
@@ -137,9 +137,10 @@ def compare(motion: Motion, true: Motion, truth: Truth) -> dict[str, np.ndarray]
     rows = {
         "mpjpe": placed[seen] * 1e3, "mpjpe_all": placed.ravel() * 1e3, "pa": turned[seen] * 1e3,
         "pa_limbs": limbs[truth.joint_visible[:, LIMBS]] * 1e3,
-        "jitter_ratio": _jitter(here, there, true.fps), "amplitude": amplitude(here[:, LIMBS], there[:, LIMBS]),
+        "jitter_ratio": _jitter(here, there, true.fps), "amplitude": amplitude(here, there, _visible_limbs(truth)),
         "person": motion.person_valid.astype(float),
     }  # fmt: skip
+    rows["foot_slide_mm"] = _slide(here, true, truth)
     rows["hands_pa"] = _hands(here, there, true, truth) * 1e3
     rows |= _face(motion, true, truth)
     rows["proportions_pct"] = 100 * _proportions(motion, true)
@@ -149,10 +150,26 @@ def compare(motion: Motion, true: Motion, truth: Truth) -> dict[str, np.ndarray]
     return rows
 
 
+def _visible_limbs(truth: Truth) -> list[int]:
+    return [joint for joint in LIMBS if truth.joint_visible[:, joint].mean() > HAND_SEEN]
+
+
 def _jitter(here: np.ndarray, there: np.ndarray, fps: float) -> float:
     known = np.ones(len(here), bool)
     about = [points[:, LIMBS] - points[:, :1] for points in (here, there)]
     return jitter(about[0], fps, known) / max(jitter(about[1], fps, known), 1e-6)
+
+
+def _slide(here: np.ndarray, true: Motion, truth: Truth) -> np.ndarray:
+    """Return how far feet that stand on the floor move from frame to frame, in the true world (N,) [mm]."""
+    turn, shift = true.w2c[:, :3, :3], true.w2c[:, :3, 3]
+    world = np.einsum("tij,tkj->tki", turn.swapaxes(1, 2), here - shift[:, None])
+    found = []
+    for side, joint in (("left", 10), ("right", 11)):
+        stands = truth.contacts[:, CONTACTS.index(f"{side}_foot-floor")] > 0.5
+        both = stands[1:] & stands[:-1]
+        found.append(np.linalg.norm(np.diff(world[:, joint], axis=0), axis=-1)[both])
+    return np.concatenate(found) * 1e3
 
 
 def _hands(here: np.ndarray, there: np.ndarray, true: Motion, truth: Truth) -> np.ndarray:

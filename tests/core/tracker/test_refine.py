@@ -58,7 +58,8 @@ def random_observations(p, body, seed=1) -> Observations:
         pixels=pixels, weight=0.1 + uniform(FRAMES, POINTS), depth=40 * (uniform(FRAMES, POINTS) - 0.5),
         directions=directions, direction_weight=uniform(FRAMES, len(BONES)), metre=180 + 40 * uniform(FRAMES),
         trust=uniform(FRAMES, 8), begins=begins, planted=uniform(FRAMES, 4) > 0.3, touch=uniform(FRAMES) > 0.5,
-        touching=torch.randint(0, 21, (FRAMES, 2), generator=rng), K=K, rate=0.8,
+        touching=torch.randint(0, 21, (FRAMES, 2), generator=rng), body_mean=near.body_pose,
+        left_hand_mean=near.left_hand_pose, right_hand_mean=near.right_hand_pose, K=K, rate=0.8,
     )  # fmt: skip
 
 

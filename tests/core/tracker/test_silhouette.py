@@ -54,6 +54,7 @@ def widened(body, make_motion, make_shape):
         directions=torch.zeros(1, len(BONES), 3), direction_weight=torch.zeros(1, len(BONES)), metre=torch.zeros(1),
         trust=torch.ones(1, 8), begins=torch.ones(1, dtype=torch.bool), planted=torch.zeros(1, 4, dtype=torch.bool),
         touch=torch.zeros(1, dtype=torch.bool), touching=torch.zeros(1, 2, dtype=torch.long),
+        body_mean=pose.body_pose, left_hand_mean=pose.left_hand_pose, right_hand_mean=pose.right_hand_pose,
         K=torch.from_numpy(start.K[0]), rate=1.0,
     ).at(begin)  # fmt: skip
     contours = silhouette.trace([seen_as(truth, body)])

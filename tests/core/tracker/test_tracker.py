@@ -13,6 +13,7 @@ from emosh_core.errors import ArtifactError
 from emosh_core.geometry.camera import default_intrinsics, project
 from emosh_core.tracker import losses, priors
 from emosh_core.tracker.detectors import Detections
+from emosh_core.tracker.estimators.protocol import Coarse
 from emosh_core.tracker.initialize import CAM_TO_WORLD, fill_rotation_gaps, solve_translation
 from emosh_core.tracker.sides import mend_sides
 from emosh_core.tracker.track import TrackConfig, track
@@ -24,6 +25,13 @@ FRAMES = 12
 
 def person(body, transl):
     """Pose somebody of unusual shape who raises the arms, turns a little, bends a knee and smiles."""
+    pose = person_pose(body, transl)
+    betas = torch.zeros(32), torch.zeros(64)
+    betas[0][:3] = torch.tensor([1.5, -1.0, 0.8])
+    return body.for_landmarks().with_shape(*betas).with_pose(pose)
+
+
+def person_pose(body, transl=(0.0, 0.0, 0.0)):
     pose = zero_pose(FRAMES)
     s = torch.linspace(0, 1, FRAMES)
     names = priors.BODY_JOINTS
@@ -36,9 +44,7 @@ def person(body, transl):
     for side in ("Left", "Right"):
         pose.expression[:, body.expression_names.index(f"mouthSmile{side}")] = 0.8 * s
     pose.transl[:] = torch.tensor(transl)
-    betas = torch.zeros(32), torch.zeros(64)
-    betas[0][:3] = torch.tensor([1.5, -1.0, 0.8])
-    return body.for_landmarks().with_shape(*betas).with_pose(pose)
+    return pose
 
 
 def see(posed):
@@ -121,6 +127,29 @@ def test_every_frame_gets_an_output_and_gaps_are_bridged(motion, truth):
     # The missing frame lies between its neighbours: nobody jumps.
     middle = (motion.joints[0] + motion.joints[2]) / 2
     assert np.linalg.norm(motion.joints[1] - middle, axis=-1).max() < 0.05
+
+
+def test_what_nobody_sees_follows_a_coarse_estimate(clip, body, planted, truth, monkeypatch):
+    """Legs out of sight keep the pose that an estimator gave them, and rest without one."""
+    from emosh_core.tracker import track as pipeline
+
+    blind = Detections(*(v.copy() for v in vars(planted).values()))
+    for values in (blind.confidence, blind.keypoints2d, blind.body3d):
+        values[:, 23:33] = 0
+    everywhere = np.ones(FRAMES, bool)
+
+    class Estimator:
+        def estimate(self, frames, seen, times):
+            root = CAM_TO_WORLD.numpy() @ truth.rotmats[:, 0].numpy()
+            pose = roma.rotmat_to_rotvec(roma.rotvec_to_rotmat(person_pose(body).body_pose)).numpy()
+            return Coarse(body_known=everywhere, root=root, body_pose=pose, transl=np.zeros((FRAMES, 3), np.float32))
+
+    knee = priors.BODY_JOINTS.index("left_knee")
+    without = track(clip, body, TrackConfig(), detector=Planted(blind))
+    monkeypatch.setattr(pipeline, "choose_estimators", lambda *args, **kwargs: Estimator())
+    given = track(clip, body, TrackConfig(), detector=Planted(blind))
+    assert abs(without.body_pose[-1, knee, 0]) < 0.2 and given.body_pose[-1, knee, 0] == pytest.approx(0.8, abs=0.1)
+    assert np.nanmedian(given.reprojection_error) < 2
 
 
 def test_smile_is_read_from_a_close_face(clip, body):
