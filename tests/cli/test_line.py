@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from emosh_core.artifacts import Clip, Cond, Motion, Target
-from emosh_core.video_io import open_source
+from emosh_core.video_io import open_source, read_image
 from emosh_core.workspace.artifact import read
 
 pytestmark = pytest.mark.e2e
@@ -97,6 +97,23 @@ def test_inspect_shows_arrays_provenance_and_a_picture(animated, emosh_here):
     text = emosh_here("inspect", artifacts(animated, "retarget")[0]).out
     for word in ("global_orient", "rad", "shape/betas_body", "vertical_offset", "anchor", "reference"):
         assert word in text
+
+
+def test_inspect_draws_the_curves_of_a_motion(animated, emosh_here):
+    result = emosh_here("inspect", artifacts(animated, "track")[0], "--json").json
+    picture, page = (Path(path) for path in result["curves"])
+    assert read_image(picture).std() > 10
+    text = page.read_text()
+    assert text.startswith("<!doctype html>") and "<svg" in text and "http" not in text.split("<svg")[0]
+    assert emosh_here("inspect", artifacts(animated, "cond")[0], "--json").json["curves"] == []
+
+
+def test_track_takes_a_choice_of_person_and_a_focal_length(animated, emosh_here):
+    wrong = emosh_here("track", animated / "drive.mp4", "-o", animated / "ws", "--person", "left")
+    assert wrong.code == 2 and "no such choice of a person" in wrong.err and "--person 2" in wrong.err
+    given = ["--person", "2", "--focal", "900", "--dry-run"]
+    plan = emosh_here("track", animated / "drive.mp4", "-o", animated / "ws", *given)
+    assert plan.code == 0
 
 
 def test_eval_of_videos_and_of_a_workspace(animated, emosh_here):

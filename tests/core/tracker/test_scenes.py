@@ -98,6 +98,7 @@ def test_the_person_who_was_asked_for_is_followed(two, film, body, who, right):
     side = where(motion)[:, 0] > width / 2
     assert motion.person_valid.mean() > 0.9 and abs(side[motion.person_valid].mean() - right) < 0.1
     assert any("2 people at once" in text for text in notes)
+    assert any("focal length assumed" in text for text in notes)
     assert np.nanmedian(motion.reprojection_error) < 0.02 * height
 
 
