@@ -7,8 +7,10 @@ A `Step` knows its fingerprint before anything has run, because that depends onl
 and the fingerprints of what it needs. Nothing here imports torch before a step really is made.
 """
 
+import hashlib
 import importlib.metadata
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -83,11 +85,11 @@ class Line:
             if still:
                 read_image(path)
             source = open_source(path)  # an unreadable file is known before torch is loaded
-            from emosh_core.body.assets import load_body
+            from emosh_core.body.choose import body_of
             from emosh_core.previews import overlay, write_video
             from emosh_core.tracker.track import track
 
-            body = load_body()
+            body = body_of(config.body)
             # The path as it was given, for messages; `inputs/` holds the same content.
             motion = track(path, body, config, scratch=making.scratch, progress=making.progress, note=making.note)
             if config.preview:
@@ -104,7 +106,8 @@ class Line:
             result = find_result(Path(config.gvhmr_results), path)
             inputs.append({"role": "gvhmr", "sha256": self.workspace.sha256(result)})
         kinds = weights_of(config.estimator, path, config.gvhmr_results)
-        models = {"mediapipe": self.model("mediapipe")} | {kind: require(kind).sha256[:16] for kind in kinds}
+        models = {name: self.model(name) for name in ("mediapipe", *(["smplx"] if config.body == "smplx" else []))}
+        models |= {kind: require(kind).sha256[:16] for kind in kinds}
         return self._step("track", given.name, inputs, make, schema=Motion.SCHEMA, models=models, file=path)
 
     def take(self, artifact: Path) -> Step:
@@ -251,10 +254,19 @@ class Line:
         if name == "body":
             file = Path(str(files("emosh_core") / "assets" / "ehm_embedded.npz"))
             return self.workspace.sha256(file)[:16] if file.is_file() else ""
+        if name == "smplx":
+            return self._licensed_body()
         if name in KINDS:
             entry = registered(name)
             return entry.sha256[:16] if entry and state_of(entry) == "ok" else ""
         return self._checkpoint(name)
+
+    def _licensed_body(self) -> str:
+        """Return one digest of the user's SMPL-X and FLAME files; empty if they are not there."""
+        folder = Path(os.environ.get("EMOSH_BODY_MODELS") or os.devnull).expanduser()
+        held = sorted(path for path in folder.rglob("*") if path.suffix in (".npz", ".pkl", ".npy"))
+        digests = " ".join(self.workspace.sha256(path) for path in held)
+        return hashlib.sha256(digests.encode()).hexdigest()[:16] if digests else ""
 
     def _checkpoint(self, run: str) -> str:
         """Return the digest of a training run's newest checkpoint; empty if there is none."""

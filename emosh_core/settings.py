@@ -17,6 +17,8 @@ from emosh_core.tracker.estimators.names import parse_estimators
 class TrackConfig:
     """Settings of `track`."""
 
+    body: Literal["embedded", "smplx"] = "embedded"
+    """Which body is fitted: the embedded one, or SMPL-X with FLAME's head from the folder in EMOSH_BODY_MODELS."""
     estimator: str = "mediapipe"
     """Where the fit starts from: mediapipe, or a list of dwpose, gvhmr, hamer or wilor, teaser or smirk."""
     gvhmr_results: str = ""

@@ -19,7 +19,7 @@ HAND_SIGMA = 0.06  # [m] of a point of a hand against its wrist, sideways
 DEPTH_WEIGHT = 10.0  # λ_z: how much its depth counts beside x and y, in the same unit (arXiv 2606.28026)
 HAND_AXES = torch.tensor([1.0, 1.0, DEPTH_WEIGHT**0.5])
 FINGER_SPREAD, EYE_SPREAD = 0.4, 0.25  # [rad]
-EXPRESSION_SPREAD, TRUNCATION = 0.3, 0.05  # of expression weights: around rest, and beyond [0, 1]
+TRUNCATION = 0.05  # of expression weights beyond what is sensible
 SLIDE, GAP = 0.003, 0.015  # [m] that a planted sole moves in a 30th of a second, and between hands that touch
 LIMIT = 0.1  # [rad] beyond a joint's limit
 OUTLIER = 4.0  # residuals beyond this many sigmas lose their pull
@@ -113,10 +113,10 @@ def limit_loss(pose: Tensor, low: Tensor, high: Tensor) -> Tensor:
     return (excess / LIMIT).square().sum()
 
 
-def expression_loss(expression: Tensor, weight: Tensor) -> Tensor:
-    """Rest is the mean, with weights (T, 1), and beyond [0, 1] the truncation penalty; expression (T, E)."""
-    beyond = (expression - 1).relu() + (-expression).relu()
-    return (weight * (expression / EXPRESSION_SPREAD).square() + (beyond / TRUNCATION).square()).sum()
+def expression_loss(expression: Tensor, weight: Tensor, spread: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Rest is the mean, with weights (T, 1), and beyond low and high the truncation penalty; expression (T, E)."""
+    beyond = (expression - high).relu() + (low - expression).relu()
+    return (weight * (expression / spread).square() + (beyond / TRUNCATION).square()).sum()
 
 
 def contact_loss(

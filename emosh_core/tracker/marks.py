@@ -59,12 +59,14 @@ SYSTEMATIC = (
 """[mm] error of a body point that stays the same through a clip (root mean square, per axis)."""
 WHITE = (5, 4, 5, 5, 4, 5, 5, 4, 4, 5, 5, 6, 6, 8, 8, 9, 9, 8, 8, 8, 8, 9, 9, 7, 7, 10, 10, 8, 8, 10, 10, 7, 7)
 """[mm] error of a body point around it."""
+MEASURED_ON = "embedded"
+"""The body whose landmarks the offsets start from; nothing is known for others."""
 REAL = 1.3
 """Pictures of real people are harder than rendered ones by about this much."""
 
 
 def offsets() -> Tensor:
-    """Return from our landmarks to the detector's body points (33, 3) [m]."""
+    """Return from the embedded body's landmarks to the detector's body points (33, 3) [m]."""
     found = torch.zeros(KEYPOINTS["body"], 3)
     for mark, offset in _CENTRE_AND_LEFT.items():
         found[mark] = torch.tensor(offset) * 1e-3
@@ -89,6 +91,8 @@ def on_body(posed: PosedBody) -> Tensor:
     """Return where the detector puts a posed body's landmarks (*B, 553, 3) [m]; see `as_detected`."""
     body, model, points = keypoint_slice("body"), posed.model, posed.landmarks()
     held = model.landmark_weights[body, :, None] * model.lbs_weights[model.landmark_verts[body]]
+    if model.name != MEASURED_ON:
+        return points
     turned = posed.rotmats[:, held.sum(1).argmax(-1)] @ offsets().to(points)[..., None]
     return torch.cat([points[:, body] + turned[..., 0], points[:, body.stop :]], 1)
 

@@ -1,6 +1,6 @@
 """The objective as its equation; `refine` minimises it with derivatives of its own, which tests hold to this one."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 
 import torch
@@ -34,7 +34,7 @@ def objective(
     p: Parameters, seen: Observations, body: EhmModel, weights: dict[str, float], reach: float = 1.0
 ) -> Tensor:
     """L = λ_kpt L_kpt + λ_3d L_hand3D + λ_reg L_reg + λ_smooth L_smooth, a sum over frames."""
-    p = replace(p, expression=p.expression * free_units(body.expression_names))
+    p = replace(p, expression=p.expression * face_units(body.expression_names).free)
     posed = body.with_shape(p.betas_body, p.betas_head).with_rotmats(p.rotmats(), p.expression, p.transl)
     turn = CAM_TO_WORLD.to(posed.joints)
     points, joints = marks.on_body(posed) @ turn, posed.joints @ turn
@@ -44,7 +44,7 @@ def objective(
         losses.hand_loss(points[:, s], seen.pixels[:, s], seen.depth[:, s], seen.weight[:, s], scale, seen.metre, reach)
         for s in map(keypoint_slice, ("left_hand", "right_hand"))
     )
-    plausible = _plausible(p, seen) + _contacts(points, seen, reach)
+    plausible = _plausible(p, seen, face_units(body.expression_names)) + _contacts(points, seen, reach)
     plausible = plausible + losses.direction_loss(joints, BONES, seen.directions, seen.direction_weight)
     smooth = sum(
         losses.smoothness_loss(values, SMOOTH[name], seen.rate, seen.joined * factor, reach)
@@ -53,10 +53,26 @@ def objective(
     return weights["kpt"] * keypoints + weights["3d"] * hands + weights["reg"] * plausible + weights["smooth"] * smooth
 
 
+@dataclass(frozen=True, eq=False)
+class FaceUnits:
+    """What is sensible of each unit of an expression (E,)."""
+
+    free: Tensor
+    """bool, units that are estimated: gaze belongs to `eye_pose`, the tongue has no landmark."""
+    spread: Tensor
+    """Standard deviation around rest."""
+    low: Tensor
+    high: Tensor
+
+
 @cache
-def free_units(names: tuple[str, ...]) -> Tensor:
-    """1 for expression units that are estimated; gaze belongs to `eye_pose`, the tongue has no landmark."""
-    return torch.tensor([0.0 if n.startswith(("eyeLook", "tongue")) else 1.0 for n in names])
+def face_units(names: tuple[str, ...]) -> FaceUnits:
+    """Return what holds for units by their names: ARKit's go from 0 to 1, FLAME's are standard deviations."""
+    flame = torch.tensor([name.startswith("flame") for name in names])
+    return FaceUnits(
+        free=torch.tensor([not name.startswith(("eyeLook", "tongue")) for name in names]),
+        spread=torch.where(flame, 1.0, 0.3), low=torch.where(flame, -2.5, 0.0), high=torch.where(flame, 2.5, 1.0),
+    )  # fmt: skip
 
 
 def steadied(p: Parameters, joints: Tensor, seen: Observations) -> list[tuple[str, Tensor, Tensor]]:
@@ -86,7 +102,7 @@ def _contacts(points: Tensor, seen: Observations, reach: float) -> Tensor:
     return losses.contact_loss(points[:, list(SOLE_MARKS)], resting(seen), left, right, touch, seen.rate, reach)
 
 
-def _plausible(p: Parameters, seen: Observations) -> Tensor:
+def _plausible(p: Parameters, seen: Observations, units: FaceUnits) -> Tensor:
     """L_reg: priors and limits of body, hands, eyes and face."""
     face = seen.doubt(("face",))
     total = losses.prior_loss(p.body_pose, seen.body_mean, priors.body_spread(), seen.doubt(priors.BODY_PARTS))
@@ -96,4 +112,4 @@ def _plausible(p: Parameters, seen: Observations) -> Tensor:
         total = total + losses.prior_loss(pose, mean, torch.tensor(losses.FINGER_SPREAD), doubt)
         total = total + losses.limit_loss(pose, *priors.hand_limits(side))
     total = total + losses.prior_loss(p.eye_pose, torch.tensor(0.0), torch.tensor(losses.EYE_SPREAD), face)
-    return total + losses.expression_loss(p.expression, face)
+    return total + losses.expression_loss(p.expression, face, units.spread, units.low, units.high)

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from emosh_core.artifacts import KEYPOINTS, keypoint_slice
 from emosh_core.body.ehm import EhmModel
-from emosh_core.body.pose import zero_pose
 from emosh_core.tracker import losses, priors
 from emosh_core.tracker.contacts import hands_touch, planted
 from emosh_core.tracker.detectors import Detections
 from emosh_core.tracker.estimators.protocol import Coarse
 from emosh_core.tracker.eyelids import LIDS, LIPS, open_as, openness
+from emosh_core.tracker.fit_model import at_rest
 from emosh_core.tracker.gating import Trust
 from emosh_core.tracker.objective import BONE_MARKS
 from emosh_core.tracker.parameters import Observations, Parameters
@@ -87,7 +87,7 @@ def with_open_eyes(seen: Observations, p: Parameters, body: EhmModel, readable: 
         readable: (T,) bool, frames whose face can be read.
     """
     face = keypoint_slice("face")
-    rest = body.with_shape(p.betas_body, p.betas_head).with_pose(zero_pose(1)).landmarks("face").numpy()
+    rest = at_rest(body, p.betas_body, p.betas_head).landmarks("face").numpy()
     usual = {side: float(openness(rest, side)[0]) for side in LIDS}
     pixels = seen.pixels.clone()
     pixels[:, face] = torch.from_numpy(open_as(pixels[:, face].numpy(), readable, usual)).to(pixels)

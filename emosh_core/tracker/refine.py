@@ -19,7 +19,7 @@ from emosh_core.body.joints import EYES, HANDS, PARENTS
 from emosh_core.tracker import losses, priors
 from emosh_core.tracker.eyelids import LIDS, LIPS
 from emosh_core.tracker.initialize import CAM_TO_WORLD
-from emosh_core.tracker.marks import as_detected
+from emosh_core.tracker.marks import MEASURED_ON, as_detected
 from emosh_core.tracker.normal import NormalEquations
 from emosh_core.tracker.objective import (
     BONES,
@@ -28,7 +28,8 @@ from emosh_core.tracker.objective import (
     SMOOTH,
     SOLE_MARKS,
     STEADY_JOINTS,
-    free_units,
+    FaceUnits,
+    face_units,
     resting,
     steadied,
 )
@@ -65,22 +66,21 @@ class Subject:
     skeleton: Skeleton
     parts: dict[str, tuple[Tensor, Points]]
     """Per block the landmarks that it looks at, and their numbers."""
-    free: Tensor
-    """(E,) bool, expression units that are estimated."""
+    units: FaceUnits
 
 
 def subject(body: EhmModel, betas: Tensor) -> Subject:
     """Give the landmarks an identity."""
     points, skeleton = _landmarks(body)
     points, skeleton = points.shaped(betas), skeleton.shaped(betas)
-    return Subject(points=points, skeleton=skeleton, free=free_units(body.expression_names) > 0,
+    return Subject(points=points, skeleton=skeleton, units=face_units(body.expression_names),
                    parts={name: (rows, points.of(rows)) for name, rows in _rows().items()})  # fmt: skip
 
 
 @lru_cache(maxsize=4)
 def _landmarks(body: EhmModel) -> tuple[Points, Skeleton]:
     points, skeleton = landmarks_of(body)
-    return as_detected(points), skeleton
+    return as_detected(points) if body.name == MEASURED_ON else points, skeleton
 
 
 @lru_cache(maxsize=1)
@@ -148,9 +148,9 @@ def apply_step(block, p: Parameters, step: Tensor, who: Subject | None) -> Param
         return replace(p, transl=p.transl + step[:, :3], root=turn,
                        body_pose=p.body_pose + step[:, 6:].unflatten(1, (-1, 3)))  # fmt: skip
     if block is face_block:
-        units = int(who.free.sum())
+        units = int(who.units.free.sum())
         expression = p.expression.clone()
-        expression[:, who.free] += step[:, :units]
+        expression[:, who.units.free] += step[:, :units]
         return replace(p, expression=expression, eye_pose=p.eye_pose + step[:, units:].unflatten(1, (-1, 3)))
     name = "left_hand_pose" if block is BLOCKS["left_hand"] else "right_hand_pose"
     return replace(p, **{name: getattr(p, name) + step.unflatten(1, (-1, 3))})
@@ -164,7 +164,7 @@ class _Scene:
         self.rotmats = p.rotmats()
         self.turned, self.joints = who.skeleton.posed(self.rotmats, p.transl)
         self.rows, points = who.parts[part]
-        self.placed: Placed = place(points, self.turned, self.joints, p.expression * who.free)
+        self.placed: Placed = place(points, self.turned, self.joints, p.expression * who.units.free)
         self.cam = self.placed.places * CAM_TO_WORLD.diagonal()
         self.depth = (-p.transl[:, 2]).clip(min=0.1)
 
@@ -318,7 +318,7 @@ def face_block(
     p: Parameters, seen: Observations, who: Subject, weights, reach: float, derivatives: bool = True
 ) -> NormalEquations:
     """Expression and gaze."""
-    scene, free = _Scene(p, seen, who, "face"), who.free
+    scene, free = _Scene(p, seen, who, "face"), who.units.free
     units = int(free.sum())
     equations = NormalEquations(len(p.transl), units + 6, reach, derivatives)
     moves = None
@@ -334,8 +334,9 @@ def face_block(
     face, gaze = p.expression[:, free], p.eye_pose.flatten(1)
     at, eyes, reg = slice(0, units), slice(units, units + 6), weights["reg"]
     doubt = seen.doubt(("face",))
-    equations.add_direct(face / losses.EXPRESSION_SPREAD, 1 / losses.EXPRESSION_SPREAD, reg * doubt, at)
-    beyond = ((face - 1).relu() - (-face).relu()) / losses.TRUNCATION
+    spread, low, high = (value[free] for value in (who.units.spread, who.units.low, who.units.high))
+    equations.add_direct(face / spread, 1 / spread, reg * doubt, at)
+    beyond = ((face - high).relu() - (low - face).relu()) / losses.TRUNCATION
     equations.add_direct(beyond, (beyond != 0) / losses.TRUNCATION, reg, at)
     equations.add_direct(gaze / losses.EYE_SPREAD, 1 / losses.EYE_SPREAD, reg * doubt, eyes)
     scene.p = replace(p, expression=face)  # only what is free can be kept steady

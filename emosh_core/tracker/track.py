@@ -12,7 +12,7 @@ from torch import Tensor
 
 from emosh_core.artifacts import Motion, Shape, keypoint_slice
 from emosh_core.body.ehm import EhmModel
-from emosh_core.body.pose import zero_pose
+from emosh_core.body.smplx import SmplxModel
 from emosh_core.errors import ArtifactError
 from emosh_core.geometry.camera import CAMERA_AT_ORIGIN, project
 from emosh_core.segmentation import person_mask
@@ -23,6 +23,7 @@ from emosh_core.tracker.detect import detect
 from emosh_core.tracker.detectors import Detections, Detector
 from emosh_core.tracker.estimators.choose import Coarsely, choose_detector, choose_estimators
 from emosh_core.tracker.estimators.protocol import Coarse, Start, deepen, merge
+from emosh_core.tracker.fit_model import FitModel, at_rest, fit_model, has_eyelids, known_points
 from emosh_core.tracker.gating import Trust, believe_all, judge
 from emosh_core.tracker.intrinsics import find_intrinsics
 from emosh_core.tracker.marks import on_body
@@ -51,7 +52,7 @@ Progress = Callable[[int, int], None]
 
 def track(
     path: str | Path,
-    body: EhmModel,
+    body: EhmModel | SmplxModel,
     config: TrackConfig,
     *,
     detector: Detector | None = None,
@@ -93,15 +94,19 @@ def track(
     _tell(note, overview, problems, how)
     coarse = _estimate(source, estimators, seen, times, scratch)
     seen = deepen(seen, coarse, K.numpy())
-    small = body.for_landmarks()
-    observations = observe(seen, trust, shot, times, K, source.fps)
-    start = _start(seen, trust, observations, small, coarse)
+    fit = fit_model(body)
+    small = fit.linear.for_landmarks()
+    known = replace(seen, confidence=known_points(fit, seen.confidence))
+    observations = observe(known, trust, shot, times, K, source.fps)
+    start = _start(known, trust, observations, small, coarse)
     observations = expecting(observations, coarse, start).at(start)
-    start = _fit_shape(source, start, observations, trust, body, config, scratch, _phase(progress, "shape"))
+    start = _fit_shape(source, start, observations, trust, fit.linear, config, scratch, _phase(progress, "shape"))
     start = _placed(start, torch.from_numpy(trust.valid("person")), observations, small)
-    observations = with_open_eyes(observations.at(start), start, small, trust.valid("face"))
+    observations = observations.at(start)
+    if has_eyelids(fit):
+        observations = with_open_eyes(observations, start, small, trust.valid("face"))
     fitted = _fit_windows(start, observations, small, config, scratch, _phase(progress, "fit"))
-    return _to_motion(fitted, seen, trust, observations, times, source, body)
+    return _to_motion(fitted, seen, trust, observations, times, source, fit)
 
 
 def _phase(progress: Progress | None, name: str) -> Progress | None:
@@ -145,7 +150,7 @@ def _start(seen: Detections, trust: Trust, observed: Observations, body: EhmMode
     """Closed-form parameters for every frame, gaps filled from the neighbours; the shape is the population's mean."""
     known = torch.from_numpy(trust.valid("person"))
     frames, betas = len(known), population_of(body).split(body)
-    rest = body.with_shape(*betas).with_pose(zero_pose())
+    rest = at_rest(body, *betas)
     marks = rest.landmarks()[0]
     root, pose = init.initialize(seen, rest.joints[0], marks[keypoint_slice("face")], observed.K)
     for side in ("left", "right"):
@@ -238,8 +243,8 @@ def _fit_windows(start, seen, body, config, scratch, progress) -> Parameters:
     return done
 
 
-def _to_motion(p: Parameters, seen, trust: Trust, observed, times, source: Source, body: EhmModel) -> Motion:
-    small = body.for_landmarks()
+def _to_motion(p: Parameters, seen, trust: Trust, observed, times, source: Source, fit: FitModel) -> Motion:
+    small, name = fit.linear.for_landmarks(), fit.model.name
     joints, error = [], []
     for some in _slices(len(times)):
         posed = _posed(p.frames(some), small)
@@ -247,21 +252,19 @@ def _to_motion(p: Parameters, seen, trust: Trust, observed, times, source: Sourc
         counted = (observed.weight[some] > 0) & torch.from_numpy(seen.confidence[some] >= CONFIDENT)
         error.append(torch.where(counted.any(-1), (off * counted).sum(-1) / counted.sum(-1), torch.nan))
         joints.append(posed.joints)
-    blink = [body.expression_names.index(f"eyeBlink{side}") for side in ("Left", "Right")]
     body_std, head_std = shape_std(p, observed, small)
     shape = Shape(
         betas_body=p.betas_body.numpy(), betas_head=p.betas_head.numpy(), betas_body_std=body_std,
-        betas_head_std=head_std, head_scale=1.0, hand_scale=1.0, body_model=body.name,
+        betas_head_std=head_std, head_scale=1.0, hand_scale=1.0, body_model=name,
     )  # fmt: skip
     return Motion(
         joints=torch.cat(joints).numpy(), global_orient=roma.rotmat_to_rotvec(p.root).numpy(),
         body_pose=p.body_pose.numpy(), left_hand_pose=p.left_hand_pose.numpy(),
-        right_hand_pose=p.right_hand_pose.numpy(), jaw_pose=np.zeros((len(times), 3), np.float32),
-        eye_pose=p.eye_pose.numpy(), eyelid=p.expression[:, blink].clip(0, 1).numpy(),
-        expression=p.expression.clip(0, 1).numpy(), transl=p.transl.numpy(),
+        right_hand_pose=p.right_hand_pose.numpy(), eye_pose=p.eye_pose.numpy(), **fit.face(p.expression),
+        transl=p.transl.numpy(),
         K=np.repeat(observed.K.numpy()[None], len(times), 0), w2c=np.repeat(CAMERA_AT_ORIGIN[None], len(times), 0),
         keypoints2d=seen.keypoints2d, confidence=seen.confidence, face_valid=trust.valid("face"),
         left_hand_valid=trust.valid("left_hand"), right_hand_valid=trust.valid("right_hand"),
         person_valid=trust.valid("person"), trust=trust.values, reprojection_error=torch.cat(error).numpy(), time=times,
-        shape=shape, fps=source.fps, size=(source.width, source.height), body_model=body.name,
+        shape=shape, fps=source.fps, size=(source.width, source.height), body_model=name,
     )  # fmt: skip
