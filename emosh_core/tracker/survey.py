@@ -67,20 +67,23 @@ def survey(source: Source, who: str = "largest", progress: Callable[[int, int], 
         ArtifactError: there is no such person.
     """
     every = max(round(source.fps / LOOKS_PER_SECOND), 1)
-    changes, tracks, last, total = [], [], None, 0
+    changes, tracks, last, since = [], [], None, 0
     with quiet_native_stderr(), PeopleFinder() as finder:
         for t, (_, frame) in enumerate(source.frames()):
             small = _shrunk(frame)
             changes.append(0.0 if last is None else float(np.abs(small - last).mean()))
-            last, total = small, t + 1
+            last = small
+            # A great change may be a cut: nobody is expected to be where somebody was.
+            since = t if changes[-1] > CUT_CHANGE else since
             if t % every == 0:
-                _look(finder, frame, t, tracks, changes, PATIENCE * source.fps)
+                _look(finder, frame, t, tracks, since, PATIENCE * source.fps)
             if progress and t % 16 == 0:
                 progress(t, max(source.count, t + 1))
     shot = np.cumsum(find_cuts(np.array(changes, np.float64)))
     for track in tracks:
         track.shot = int(shot[track.frames[0]])
-    most = max((sum(t in track.frames for track in tracks) for t in range(0, total, every)), default=0)
+    total, seen = len(changes), [t for track in tracks for t in track.frames]
+    most = int(np.bincount(seen).max()) if seen else 0
     followed = _choose(tracks, who, most, source)
     alone = most < 2 and all(p.radius > WHOLE * max(source.width, source.height) for k in followed for p in k.people)
     circle = np.full((total, 3), np.nan, np.float32) if alone else _course(followed, shot)
@@ -132,11 +135,9 @@ def _shrunk(frame: np.ndarray) -> np.ndarray:
 
 
 def _look(
-    finder: PeopleFinder, frame: np.ndarray, t: int, tracks: list[_Track], changes: list[float], patience: float
+    finder: PeopleFinder, frame: np.ndarray, t: int, tracks: list[_Track], since: int, patience: float
 ) -> None:
-    """Detect people in a frame and continue their tracks."""
-    # A great change may be a cut: nobody is expected to be where somebody was.
-    since = max((i for i, change in enumerate(changes) if change > CUT_CHANGE), default=0)
+    """Detect people in a frame and continue their tracks that were seen since a frame and within the patience."""
     active = [k for k in tracks if k.frames[-1] >= since and t - k.frames[-1] <= patience]
     found = finder.search(frame, [k.people[-1] for k in active])
     pairs = sorted(
@@ -190,7 +191,7 @@ def _first(tracks: list[_Track], who: str, most: int, source: Source) -> _Track:
         x, y = (float(v) for v in who.split(","))
         there = [(k, k.people[0]) for k in tracks if k.frames[0] == start]
         return min(there, key=lambda pair: np.hypot(pair[1].x - x, pair[1].y - y))[0]
-    crowded = min(t for t in {f for k in tracks for f in k.frames} if sum(t in k.frames for k in tracks) == most)
+    crowded = int(np.flatnonzero(np.bincount([t for k in tracks for t in k.frames]) == most)[0])
     row = sorted((k for k in tracks if crowded in k.frames), key=lambda k: k.people[k.frames.index(crowded)].x)
     if not 1 <= int(who) <= len(row):
         raise ArtifactError(

@@ -13,7 +13,7 @@ TRUTH = RNG.normal(size=(5, 14, 3))
 
 
 def test_a_shift_is_forgiven_by_the_root():
-    assert root_aligned(TRUTH + [1, -2, 3], TRUTH).max() < 1e-12
+    assert root_aligned(TRUTH + np.array([1, -2, 3]), TRUTH).max() < 1e-12
     bigger = root_aligned(TRUTH * 1.1, TRUTH)
     np.testing.assert_allclose(bigger, 0.1 * np.linalg.norm(TRUTH - TRUTH[:, :1], axis=-1), atol=1e-12)
 
