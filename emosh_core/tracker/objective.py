@@ -26,7 +26,7 @@ NOISE = torch.cat([torch.full((n,), losses.PIXEL_NOISE[part]) for part, n in KEY
 """The part of it that does not depend on the person's size [px]."""
 STEADY_JOINTS = 25  # body, jaw and eyes: fingers hang on the wrists
 SOLE_MARKS = tuple(mark for marks_ in SOLES.values() for mark in marks_)
-SMOOTH = {"joints": 0.010, "body_pose": 0.07, "hand_pose": 0.15, "expression": 0.08, "eye_pose": 0.08}
+SMOOTH = {"joints": 0.010, "body_pose": 0.07, "hand_pose": 0.15, "expression": 0.2, "eye_pose": 0.08}
 """Second differences per frame² at 30 frames/s that are expected [m, rad, –]."""
 
 
