@@ -22,9 +22,9 @@ from emosh_core.synth.make import Set, make_clips, usual_workers
 from emosh_core.synth.report import takes
 from emosh_core.tracker.detectors import MediaPipeDetector
 from emosh_core.tracker.gating import judge
-from emosh_core.tracker.marks import PARTNER, holders
+from emosh_core.tracker.marks import holders
 from emosh_core.tracker.points import landmarks_of
-from emosh_core.tracker.sides import mend_sides
+from emosh_core.tracker.sides import PARTNER, mend_sides
 from emosh_core.video_io import open_source
 from emosh_core.workspace.artifact import read
 

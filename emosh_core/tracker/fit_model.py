@@ -14,11 +14,12 @@ from emosh_core.artifacts import KEYPOINTS, keypoint_slice
 from emosh_core.body.ehm import EhmModel, PosedBody
 from emosh_core.body.joints import JOINT_NAMES
 from emosh_core.body.smplx import SmplxModel
+from emosh_core.tracker.estimators.protocol import JAW_OPEN
 
 BODY_COMPONENTS, HEAD_COMPONENTS, FACE_COMPONENTS = 32, 64, 50
 """Leading components of SMPL-X's and FLAME's spaces that are estimated; the others stay 0."""
-JAW_OPEN, JAW_AT = 0.36, 0.25
-"""[rad] that the jaw is turned at unit 1, and the turn at which its path is made straight."""
+JAW_AT = 0.25
+"""[rad] the jaw's turn at which its path is made straight."""
 
 
 @dataclass(frozen=True, eq=False)

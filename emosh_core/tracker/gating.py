@@ -11,6 +11,7 @@ import numpy as np
 from emosh_core.artifacts import TRUST_PARTS, keypoint_slice
 from emosh_core.geometry.spans import hysteresis, spans
 from emosh_core.tracker.detectors import Detections
+from emosh_core.tracker.initialize import LIMBS
 
 BEGINS, GOES_ON = 0.6, 0.4
 """Scores at which trust begins and below which it ends."""
@@ -38,7 +39,6 @@ HANDS_APART = (0.15, 0.35)
 """Mean distance between both hands' points, in hand sizes: closer ones are one hand, seen twice."""
 FACE_MARKS = {0: 1, 2: 468 + 5, 5: 468, 9: 291, 10: 61}
 """Points of the pose (nose, pupils, corners of the mouth) and the face's same points."""
-LIMBS = {"left_arm": (11, 13, 15), "right_arm": (12, 14, 16), "left_leg": (23, 25, 27), "right_leg": (24, 26, 28)}
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def judge(seen: Detections, size: tuple[int, int], fps: float = 30.0, shot: np.n
     shot = np.zeros(len(seen.silhouette), int) if shot is None else shot
     person, face = _person(seen), _face(seen)
     scores = {"face": face} | {f"{side}_hand": _hand(seen, side, size) for side in ("left", "right")}
-    scores |= {limb: _soft(seen.confidence[:, list(marks)].min(-1), CONFIDENCE) for limb, marks in LIMBS.items()}
+    scores |= {limb: _soft(seen.confidence[:, list(marks)].min(-1), CONFIDENCE) for limb, (_, marks) in LIMBS.items()}
     apart = _hands_apart(seen)
     for side in ("left", "right"):
         scores[f"{side}_hand"] = np.minimum(scores[f"{side}_hand"], apart[side])

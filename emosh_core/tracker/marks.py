@@ -12,9 +12,8 @@ from torch import Tensor
 from emosh_core.artifacts import KEYPOINTS, keypoint_slice
 from emosh_core.body.ehm import PosedBody
 from emosh_core.tracker.points import Points
+from emosh_core.tracker.sides import PARTNER
 
-PARTNER = [0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, *(i + (1 if i % 2 else -1) for i in range(11, 33))]
-"""The body point that each one becomes in a mirror."""
 _CENTRE_AND_LEFT = {
     0: (0, -4, -7), 1: (-2, -3, -2), 2: (0, -4, -9), 3: (-5, -2, -6), 7: (-10, -8, -3), 9: (-3, 1, 0),
     11: (3, -6, -5), 13: (5, -6, -7), 15: (6, -2, -4), 17: (0, -2, 4), 19: (0, -17, 2), 21: (5, -15, -6),

@@ -12,7 +12,8 @@ from emosh_core.geometry.camera import default_intrinsics, project
 from emosh_core.settings import TrackConfig
 from emosh_core.tracker import priors
 from emosh_core.tracker.detectors import Detections
-from emosh_core.tracker.fit_model import JAW_AT, JAW_OPEN, fit_model
+from emosh_core.tracker.estimators.protocol import JAW_OPEN
+from emosh_core.tracker.fit_model import JAW_AT, fit_model
 from emosh_core.tracker.initialize import CAM_TO_WORLD
 from emosh_core.tracker.track import track
 from emosh_core.video_io import VideoWriter

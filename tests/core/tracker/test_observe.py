@@ -15,6 +15,7 @@ from emosh_core.tracker.detect import nobody
 from emosh_core.tracker.eyelids import LIDS, open_as, openness
 from emosh_core.tracker.intrinsics import find_intrinsics
 from emosh_core.tracker.population import population_of, stature
+from emosh_core.tracker.sides import PARTNER
 from emosh_core.video_io import VideoWriter, open_source, write_image
 
 FPS, FRAMES, HEIGHT = 30.0, 60, 400.0
@@ -98,7 +99,7 @@ def test_where_the_focal_length_comes_from(tmp_path):
 
 def test_marks_are_mirrored_and_move_with_their_bone(body):
     shift = marks.offsets()
-    assert torch.equal(shift[marks.PARTNER], shift * torch.tensor([-1.0, 1.0, 1.0]))
+    assert torch.equal(shift[PARTNER], shift * torch.tensor([-1.0, 1.0, 1.0]))
     assert 0.005 < float(marks.body_sigma().min()) and float(marks.body_sigma().max()) < 0.03
     pose = zero_pose(2)
     pose.body_pose[1, 15, 2] = 1.0  # the left shoulder: its elbow's mark turns with the arm
