@@ -31,7 +31,7 @@ def shape_std(p: Parameters, seen: Observations, body: EhmModel) -> tuple[np.nda
     def residual(betas):
         shaped = body.with_shape(betas[:split], betas[split:])
         points = on_body(shaped.with_rotmats(frames.rotmats(), frames.expression, frames.transl))
-        return (project(points @ CAM_TO_WORLD, looks.K) / sigma).flatten()
+        return (project(points @ CAM_TO_WORLD.to(points), looks.K) / sigma).flatten()
 
     betas = torch.cat([p.betas_body, p.betas_head])
     jacobian = torch.func.jacfwd(residual)(betas)

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from emosh_core.artifacts import KEYPOINTS, keypoint_slice
+from emosh_core.artifacts import KEYPOINTS, TRUST_PARTS, keypoint_slice
 from emosh_core.tracker import priors, refine
 from emosh_core.tracker.initialize import CAM_TO_WORLD
 from emosh_core.tracker.marks import on_body
 from emosh_core.tracker.normal import NormalEquations
 from emosh_core.tracker.objective import BONES, objective
-from emosh_core.tracker.parameters import Observations, Parameters
+from emosh_core.tracker.parameters import UNTRUSTED, Observations, Parameters
 from emosh_core.tracker.points import landmarks_of, place
+from emosh_core.tracker.uncertainty import shape_std
 
 FRAMES, WEIGHTS = 7, {"kpt": 1.0, "3d": 0.7, "reg": 0.9, "smooth": 0.8}
 POINTS = sum(KEYPOINTS.values())
@@ -84,6 +85,25 @@ def test_each_blocks_gradient_is_the_objectives(double, monkeypatch, name):
     refine._rows.cache_clear()
     got = 2 * equations.gradient
     assert float((got - wanted).abs().max()) < 2e-5 * float(wanted.abs().max())
+
+
+def test_priors_count_more_where_nobody_looks(double):
+    p = random_parameters(double)
+    seen = replace(random_observations(p, double), trust=torch.ones(FRAMES, 8))
+    assert (seen.doubt(("left_arm", "face")) == 1).all()
+    trust = torch.ones(FRAMES, 8)
+    trust[2, TRUST_PARTS.index("left_arm")], trust[3, TRUST_PARTS.index("person")] = 0, 0
+    doubt = replace(seen, trust=trust).doubt(("left_arm", "face"))
+    assert doubt[2].tolist() == [1 + UNTRUSTED, 1] and doubt[3].tolist() == [1 + UNTRUSTED] * 2 and UNTRUSTED > 1
+
+
+def test_a_shape_that_nobody_saw_is_as_sure_as_the_population(double):
+    p = random_parameters(double)
+    seen = random_observations(p, double)
+    looked = shape_std(p, seen, double)
+    blind = shape_std(p, replace(seen, weight=1e-9 * seen.weight), double)
+    for known, unknown in zip(looked, blind, strict=True):
+        assert np.abs(unknown - 1).max() < 1e-3 and known.min() < 0.6 and known.max() < 1
 
 
 def test_points_are_the_bodys_landmarks(double):

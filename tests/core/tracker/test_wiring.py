@@ -97,9 +97,9 @@ def test_narrow_eyes_are_open_eyes_and_their_blinks_are_blinks(body, follow):
     for lids, corners, _ in LIDS.values():
         rows, ends = [face + i for i in lids], [face + i for i in corners]
         line = seen.keypoints2d[:, ends, 1].mean(1, keepdims=True)
-        seen.keypoints2d[:, rows, 1] = line + 0.65 * (seen.keypoints2d[:, rows, 1] - line)
+        seen.keypoints2d[:, rows, 1] = line + 0.45 * (seen.keypoints2d[:, rows, 1] - line)
     lids = follow(seen).eyelid.mean(1)
-    assert np.median(lids) < 0.12 and lids[15:17].min() > 0.35
+    assert np.median(lids) < 0.13 and lids[15:17].min() > 0.6
 
 
 def test_a_cut_is_a_jump_and_no_slide(body, follow, monkeypatch):
