@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from emosh_kernels.rasterize import mesh_edges, rasterize
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from emosh_core.body.assets import load_body
@@ -61,6 +61,7 @@ def test_numba_finds_the_references_crossings_on_the_body():
 @given(
     x0=st.floats(5, 12), y0=st.floats(5, 12), width=st.floats(3, 12), height=st.floats(3, 12), turn=st.floats(0, 1.6)
 )
+@example(x0=5.0, y0=5.0, width=3.0, height=3.5, turn=0.0)
 def test_coverage_adds_up_to_the_area(x0, y0, width, height, turn):
     """A turned rectangle: off by less than what its four corners can hide."""
     corners = torch.tensor([[0, 0], [width, 0], [width, height], [0, height]], dtype=torch.float64)
@@ -70,6 +71,18 @@ def test_coverage_adds_up_to_the_area(x0, y0, width, height, turn):
     alpha = rasterize(verts, faces, FLAT, (48, 48), edges=mesh_edges(faces)).coverage()
     assert abs(float(alpha.sum()) - width * height) < 1.3
     assert float(alpha.min()) >= 0 and float(alpha.max()) <= 1
+
+
+@pytest.mark.parametrize("impl", ["reference", "numba"])
+def test_an_edge_through_the_centres_of_pixels_covers_them_by_half(impl):
+    """All four sides: the fill rule gives the pixel to the surface on two of them and to the background on two."""
+    verts, faces = polygon([(4.5, 3.5), (9.5, 3.5), (9.5, 7.5), (4.5, 7.5)])
+    alpha = rasterize(verts, faces, FLAT, (12, 14), edges=mesh_edges(faces), impl=impl).coverage()[0]
+    want = torch.zeros(12, 14, dtype=alpha.dtype)
+    want[4:7, 5:9] = 1
+    want[4:7, [4, 9]] = want[[3, 7], 5:9] = 0.5
+    torch.testing.assert_close(alpha[4:7], want[4:7], atol=1e-6, rtol=0)
+    torch.testing.assert_close(alpha[:, 5:9], want[:, 5:9], atol=1e-6, rtol=0)
 
 
 def test_upright_edge_covers_pixels_by_its_exact_share():

@@ -39,13 +39,22 @@ def find_crossings(points, backs, edges, face_id, depth, near):
             w = aw + s * (bw - aw)
             position = (pa + s * (pb - pa)) / w - 0.5
             cell = np.floor(position)
-            if not (w >= near and 0 <= cell <= along - 2):
+            if not (w >= near and 0 <= cell <= along - 1):
                 continue
+            across_it = (n > 0) == side
             row, column = (line, int(cell)) if axis == 0 else (int(cell), line)
+            if position == cell:
+                # The fill rule gave the pixel to one side, and the silhouette is between it and the other.
+                shown, limit = face_id[row, column], w * (1 + SLACK)
+                own = shown == edges[e, 4] or shown == edges[e, 5]
+                if (shown >= 0 and (own or depth[row, column] <= limit)) == across_it:
+                    cell -= 1
+                    row, column = (row, column - 1) if axis == 0 else (row - 1, column)
+            if not 0 <= cell <= along - 2:
+                continue
             next_row, next_column = (row, column + 1) if axis == 0 else (row + 1, column)
             here, there = face_id[row, column], face_id[next_row, next_column]
             near_here, near_there = depth[row, column], depth[next_row, next_column]
-            across_it = (n > 0) == side
             shown, other = (there, here) if across_it else (here, there)
             seen, behind = (near_there, near_here) if across_it else (near_here, near_there)
             if not behind > w or shown == other or shown < 0:

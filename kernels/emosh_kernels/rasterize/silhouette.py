@@ -108,19 +108,28 @@ def _visible(lines: _Lines, edges: Tensor, face_id: Tensor, depth: Tensor, near:
     distance, where, met = cross_line(a, b, place + 0.5)
     cell = torch.floor(where - 0.5)
     offset = where - 0.5 - cell
-    met &= (distance >= near) & (cell >= 0) & (cell <= along - 2)
+    met &= (distance >= near) & (cell >= 0) & (cell <= along - 1)
     which, place, distance, cell, offset = which[met], place[met], distance[met], cell[met].long(), offset[met]
     frame, edge = lines.frame[which], lines.edge[which]
     pixel = place * width + cell if lines.axis == 0 else cell * width + place
     pixel = pixel + frame * (height * width)
     step = 1 if lines.axis == 0 else width
     beyond = (lines.n[which, lines.axis] > 0) == lines.side[which]
-    inner, outer = pixel + step * beyond, pixel + step * ~beyond
     face_id, depth = face_id.flatten(), depth.flatten().double()
-    shown = face_id[inner]
-    own = (shown == edges[edge, 4]) | (shown == edges[edge, 5])
-    keep = (depth[outer] > distance) & (shown != face_id[outer]) & (shown >= 0)
-    keep &= own | (depth[inner] <= distance * (1 + SLACK))
+
+    def bounded(where: Tensor) -> Tensor:
+        shown = face_id[where]
+        own = (shown == edges[edge, 4]) | (shown == edges[edge, 5])
+        return (shown >= 0) & (own | (depth[where] <= distance * (1 + SLACK)))
+
+    # Through a centre: the fill rule gave that pixel to one side, and the silhouette is between it and the other.
+    shift = ((offset == 0) & (bounded(pixel) == beyond)).long()
+    cell, pixel, offset = cell - shift, pixel - step * shift, offset + shift
+    fits = (cell >= 0) & (cell <= along - 2)
+    which, distance, edge, beyond = which[fits], distance[fits], edge[fits], beyond[fits]
+    pixel, offset = pixel[fits], offset[fits]
+    inner, outer = pixel + step * beyond, pixel + step * ~beyond
+    keep = (depth[outer] > distance) & (face_id[inner] != face_id[outer]) & bounded(inner)
     return (2 * pixel + lines.axis)[keep], distance[keep], edge[keep], beyond[keep], offset[keep]
 
 
