@@ -29,7 +29,7 @@ def find_crossings(points, backs, edges, face_id, depth, near):
         axis = 0 if abs(nx) >= abs(ny) else 1
         # Along rows the position is x and the rows are counted by y; along columns the other way round.
         pa, pb, qa, qb, n = (ax, bx, ay, by, nx) if axis == 0 else (ay, by, ax, bx, ny)
-        along, across = (width, height) if axis == 0 else (height, width)
+        across = height if axis == 0 else width
         first, last = _span(qa, aw, qb, bw, near, across)
         for line in range(first, last + 1):
             fa, fb = qa - (line + 0.5) * aw, qb - (line + 0.5) * bw
@@ -38,30 +38,12 @@ def find_crossings(points, backs, edges, face_id, depth, near):
             s = fa / (fa - fb)
             w = aw + s * (bw - aw)
             position = (pa + s * (pb - pa)) / w - 0.5
-            cell = np.floor(position)
-            if not (w >= near and 0 <= cell <= along - 1):
+            if not w >= near:
                 continue
             across_it = (n > 0) == side
-            row, column = (line, int(cell)) if axis == 0 else (int(cell), line)
-            if position == cell:
-                # The fill rule gave the pixel to one side, and the silhouette is between it and the other.
-                shown, limit = face_id[row, column], w * (1 + SLACK)
-                own = shown == edges[e, 4] or shown == edges[e, 5]
-                if (shown >= 0 and (own or depth[row, column] <= limit)) == across_it:
-                    cell -= 1
-                    row, column = (row, column - 1) if axis == 0 else (row - 1, column)
-            if not 0 <= cell <= along - 2:
+            key, cell = _pair(position, w, line, axis, across_it, face_id, depth, edges[e, 4], edges[e, 5])
+            if key < 0:
                 continue
-            next_row, next_column = (row, column + 1) if axis == 0 else (row + 1, column)
-            here, there = face_id[row, column], face_id[next_row, next_column]
-            near_here, near_there = depth[row, column], depth[next_row, next_column]
-            shown, other = (there, here) if across_it else (here, there)
-            seen, behind = (near_there, near_here) if across_it else (near_here, near_there)
-            if not behind > w or shown == other or shown < 0:
-                continue
-            if shown != edges[e, 4] and shown != edges[e, 5] and seen > w * (1 + SLACK):
-                continue
-            key = 2 * (row * width + column) + axis
             place = taken[key]
             if place < 0:
                 if count == len(pair):
@@ -75,6 +57,36 @@ def find_crossings(points, backs, edges, face_id, depth, near):
                 nearest[place], edge[place], beyond[place], offset[place] = w, e, across_it, position - cell
     order = np.argsort(pair[:count])
     return pair[:count][order], edge[:count][order], beyond[:count][order], offset[:count][order]
+
+
+@njit(**COMPILED)
+def _pair(position, w, line, axis, across_it, face_id, depth, face, other_face):
+    """Return the key and first cell of the pixel pair that a crossing lies between; key -1 if it is hidden."""
+    height, width = depth.shape
+    along = width if axis == 0 else height
+    cell = np.floor(position)
+    if not 0 <= cell <= along - 1:
+        return -1, cell
+    row, column = (line, int(cell)) if axis == 0 else (int(cell), line)
+    if position == cell:
+        # The fill rule gave the pixel to one side, and the silhouette is between it and the other.
+        shown, limit = face_id[row, column], w * (1 + SLACK)
+        own = shown == face or shown == other_face
+        if (shown >= 0 and (own or depth[row, column] <= limit)) == across_it:
+            cell -= 1
+            row, column = (row, column - 1) if axis == 0 else (row - 1, column)
+    if not 0 <= cell <= along - 2:
+        return -1, cell
+    next_row, next_column = (row, column + 1) if axis == 0 else (row + 1, column)
+    here, there = face_id[row, column], face_id[next_row, next_column]
+    near_here, near_there = depth[row, column], depth[next_row, next_column]
+    shown, other = (there, here) if across_it else (here, there)
+    seen, behind = (near_there, near_here) if across_it else (near_here, near_there)
+    if not behind > w or shown == other or shown < 0:
+        return -1, cell
+    if shown != face and shown != other_face and seen > w * (1 + SLACK):
+        return -1, cell
+    return 2 * (row * width + column) + axis, cell
 
 
 @njit(**COMPILED)
