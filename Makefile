@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 	PYTHON=$(PYTHON) bash scripts/system_packages.sh
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing into .venv: two to three minutes …"
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[diffusion,test]"
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[train,test]"
 	@# Without its dependencies: it asks for a second copy of cv2, and the rest is here.
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps "rtmlib==0.0.16"
 	touch $(STAMP)
