@@ -21,8 +21,8 @@ def animate(
         str | None,
         typer.Option(
             "--generator",
-            metavar="preview|runs/NAME",
-            help="What makes the frames; by default what the settings say.",
+            metavar="mini|preview|runs/NAME",
+            help="What makes the frames; by default the best that is there, or what the settings say.",
             show_default=False,
         ),
     ] = None,

@@ -27,11 +27,11 @@ class Console:
             self.note(text)
 
     @contextmanager
-    def progress(self, title: str) -> Iterator[Callable[[int, int], None]]:
-        """Show a bar; yields a function that takes (done, total)."""
+    def progress(self, title: str) -> Iterator[Callable[..., None]]:
+        """Show a bar; yields a function that takes (done, total), and how it goes where there is something to say."""
         if self.quiet or not sys.stderr.isatty():
             self.note(f"{title} …")  # a log shows at least which stage is running
-            yield lambda done, total: interrupt.check()
+            yield lambda done, total, how="": interrupt.check()
             return
         from rich.console import Console as RichConsole
         from rich.progress import Progress, TimeRemainingColumn
@@ -44,9 +44,9 @@ class Console:
         ) as bars:
             bar = bars.add_task(title, total=None)
 
-            def show(done: int, total: int) -> None:
+            def show(done: int, total: int, how: str = "") -> None:
                 interrupt.check()
-                bars.update(bar, completed=done, total=total)
+                bars.update(bar, completed=done, total=total, description=f"{title}: {how}" if how else title)
 
             yield show
 

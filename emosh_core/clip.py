@@ -7,12 +7,11 @@ from emosh_core.artifacts import Clip, Cond, Motion, Target
 from emosh_core.generate.animate import animate
 from emosh_core.generate.chunks import plan_chunks
 from emosh_core.generate.generator import Generator, Reference
+from emosh_core.generate.names import MINI, PREVIEW, mini_folder
 from emosh_core.making import Making
 from emosh_core.segmentation import person_mask
 from emosh_core.settings import AnimateConfig
 from emosh_core.video_io import VideoWriter, read_image
-
-PREVIEW = "preview"
 
 
 def make_clip(
@@ -53,16 +52,22 @@ def make_clip(
 def _generator(
     target: Target, cond: Cond, reference: Reference, config: AnimateConfig, device: str, root: Path
 ) -> Generator:
-    if config.generator == PREVIEW:
+    def preview() -> Generator:
         from emosh_core.body.assets import load_body
         from emosh_core.generate.preview import Cameras, PreviewGenerator
 
         height, width = cond.frames.shape[1:3]
-        cameras = Cameras(cond.K, cond.w2c)
-        return PreviewGenerator(target, reference, load_body(), (width, height), cameras)
-    from emosh_core.generate.diffusion import DiffusionGenerator
+        return PreviewGenerator(target, reference, load_body(), (width, height), Cameras(cond.K, cond.w2c))
 
-    return DiffusionGenerator.from_run(root / config.generator, cond, reference, config, device=device)
+    if config.generator == PREVIEW:
+        return preview()
+    from emosh_core.generate.diffusion import DiffusionGenerator, latest_checkpoint
+
+    folder, name = mini_folder(), MINI
+    if config.generator != MINI:
+        folder = latest_checkpoint(root / config.generator)
+        name = f"{config.generator.rpartition('/')[2]}/{folder.name}"
+    return DiffusionGenerator.from_folder(folder, cond, reference, config, name=name, preview=preview, device=device)
 
 
 def _frame_count(frames: int, generator: Generator, chunks: int) -> int:

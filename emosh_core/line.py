@@ -21,6 +21,7 @@ from emosh_core import settings as stage_settings
 from emosh_core.artifacts import Clip, Cond, Motion, Target
 from emosh_core.config import result_settings
 from emosh_core.errors import ArtifactError, AssetError, ConfigError
+from emosh_core.generate.names import MINI, PREVIEW, choose, mini_folder
 from emosh_core.making import Making
 from emosh_core.models import KINDS, registered, require, state_of
 from emosh_core.tracker.estimators.names import find_result, parse_estimators, weights_of
@@ -69,6 +70,8 @@ class Line:
     def __init__(self, workspace: Workspace, settings: dict[str, Any] | None = None):
         self.workspace = workspace
         self.settings = STANDARD_SETTINGS | (settings or {})
+        name, self._why = choose(self.settings["animate"].generator)
+        self.settings = with_settings(self.settings, "animate", generator=name)
 
     def track(self, path: Path, *, still: bool = False) -> Step:
         """Track a video, an image or a folder of images.
@@ -162,11 +165,13 @@ class Line:
     def animate(self, target: Step, cond: Step, reference: Step, image: Path) -> Step:
         """Make the reference move like the target."""
         given, config = self.workspace.identify(image), self.settings["animate"]
-        models = {"preview": PREVIEW_VERSION} if config.generator == "preview" else self._trained(config.generator)
+        models = self._networks(config.generator)
 
         def make(making: Making) -> Clip:
             from emosh_core.clip import make_clip
 
+            if self._why:
+                making.note(self._why)
             return make_clip(
                 self.load(target, Target), self.load(cond, Cond), self.load(reference, Motion), image, config,
                 making=making, root=self.workspace.root,
@@ -247,8 +252,10 @@ class Line:
 
     def model(self, name: str) -> str:
         """Return the digest or version that a model has now; empty if it is not there."""
-        if name == "preview":
+        if name == PREVIEW:
             return PREVIEW_VERSION
+        if name == MINI:
+            return self.workspace.sha256(mini_folder())[:16] if mini_folder().is_dir() else ""
         if name == "mediapipe":
             return importlib.metadata.version("mediapipe")
         if name == "body":
@@ -282,16 +289,22 @@ class Line:
             inputs=tuple(inputs), models=models, frames=frames, needs=tuple(needs), make=make, file=file,
         )  # fmt: skip
 
-    def _trained(self, generator: str) -> dict[str, str]:
-        """Return the digest of a training run's newest checkpoint."""
-        digest = self._checkpoint(generator)
+    def _networks(self, generator: str) -> dict[str, str]:
+        """Return the digests of what a generator is made of; one that is shown the preview depends on that as well."""
+        drawn = {PREVIEW: PREVIEW_VERSION}
+        if generator == PREVIEW:
+            return drawn
+        digest = self.model(generator)
+        if not digest and generator == MINI:
+            fix = "install the package again, or use --generator preview"
+            raise AssetError("the package holds no weights of mini", found=f"no {mini_folder()}", fix=fix)
         if not digest:
             raise AssetError(
                 f"there is no trained generator {generator!r} in the workspace",
                 found=f"no checkpoint under {self.workspace.root / generator}",
                 fix="train one with `emosh train`, or use --generator preview",
             )
-        return {generator: digest}
+        return drawn | {generator: digest}
 
     def chosen(self, choice: Path, *stages: str) -> Path:
         """Find an artifact by its path, its name or the beginning of its name; of several from one input the newest.

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from emosh_core.artifacts import Cond
 from emosh_core.config import result_settings
 from emosh_core.device import resolve_device
 from emosh_core.errors import ArtifactError
@@ -24,9 +23,6 @@ SECONDS_PER_FRAME = {"track": 0.5, "retarget": 0.005, "render-cond": 0.05, "anim
 """First guess of a stage's cost on two cores; a workspace's own artifacts know better."""
 SECONDS_PER_CALL = {"track": 20.0, "retarget": 0.2, "render-cond": 0.5, "animate": 5.0}
 """What a stage costs however few frames it has (loading, the shape pass)."""
-
-SECONDS_PER_STEP = 1.0
-"""First guess of a training step's cost on two cores."""
 
 PER_CALL = {"generator", "chunks"}
 """Settings that are chosen call by call: another choice makes nothing stale."""
@@ -236,43 +232,3 @@ def _changes(
     ]
     reasons += [f"another {name} model" for name, digest in models.items() if header["models"].get(name) != digest]
     return reasons
-
-
-def plan_training(line: Line, cond: Step) -> list[Planned]:
-    """Say what a training run and what it needs would do."""
-    config = line.settings["train"]
-    total = config.vae_steps + config.steps
-    found = sorted((line.workspace.root / layout.RUNS / config.name).glob("checkpoints/step_*"))
-    done = min(total, int(found[-1].name.removeprefix("step_"))) if found else 0
-    training = Planned(
-        stage="train", name=config.name, fingerprint=cond.fingerprint, state="fresh" if done == total else "missing",
-        why=f"{done} of {total} steps are done", seconds=round(SECONDS_PER_STEP * (total - done), 1),
-    )  # fmt: skip
-    return [*plan(line, cond), training]
-
-
-def train_run(line: Line, cond: Step, *, report: Report, device: str, force: bool = False):
-    """Train the run that the settings name on a clip's own condition pictures, or continue it.
-
-    Args:
-        cond: condition pictures of a motion, not of a target: the clip's frames are the truth.
-        force: forget the run and begin again.
-
-    Returns:
-        A `emosh_core.training.train.TrainResult`.
-    """
-    run(line, cond, report=report, device=device)
-    config = line.settings["train"]
-    folder = line.workspace.root / layout.RUNS / config.name
-    with line.workspace.lock(
-        "train", config.name, lambda: report.note("waiting for another process that trains this run")
-    ):
-        if force:
-            shutil.rmtree(folder, ignore_errors=True)
-        from emosh_core.training.train import train
-        from emosh_core.video_io import open_source
-
-        frames = (frame for _, frame in open_source(line.source(cond.needs[0])).frames())
-        with report.progress(f"train {config.name}") as progress:
-            pictures = line.load(cond, Cond)
-            return train(pictures, frames, config, folder, device=resolve_device(device), progress=progress)

@@ -120,14 +120,15 @@ class RenderConfig:
 class AnimateConfig:
     """Settings of `emosh animate`."""
 
-    generator: str = "preview"
-    """`preview` (textured mesh, no network) or a training run, for example `runs/first`."""
+    generator: str = "auto"
+    """`mini` (a small diffusion model that ships with the package), `preview` (textured mesh, no network), a training
+    run, for example `runs/first`, or `auto` for the best that is there."""
     seed: int = 0
     """Seed of the noise; each chunk derives its own from it."""
-    steps: int = 20
-    """Sampling steps per chunk of a diffusion generator."""
-    shift: float = 3.0
-    """How much of the sampling goes to high noise; 1 is uniform."""
+    steps: int = 0
+    """Sampling steps per chunk of a diffusion generator; 0 takes as many as it was made for."""
+    shift: float = 0.0
+    """How much of the sampling goes to high noise, 1 is uniform; 0 takes what the generator was made for."""
     solver: Literal["unipc", "euler"] = "unipc"
     """Integrator of a diffusion generator."""
     chunks: int = 0
@@ -138,10 +139,10 @@ class AnimateConfig:
             raise ConfigError("animate.seed must not be negative", found=str(self.seed), fix="seed = 0")
         if self.chunks < 0:
             raise ConfigError("animate.chunks must not be negative", found=str(self.chunks), fix="chunks = 0")
-        if self.steps < 1:
-            raise ConfigError("animate.steps must be at least 1", found=str(self.steps), fix="steps = 20")
-        if self.shift <= 0:
-            raise ConfigError("animate.shift must be positive", found=str(self.shift), fix="shift = 3.0")
+        if self.steps < 0:
+            raise ConfigError("animate.steps must not be negative", found=str(self.steps), fix="steps = 0, or 20")
+        if self.shift < 0:
+            raise ConfigError("animate.shift must not be negative", found=str(self.shift), fix="shift = 0, or 3.0")
         if self.solver not in ("unipc", "euler"):
             raise ConfigError("animate.solver is unknown", found=self.solver, fix='solver = "unipc" or "euler"')
 
@@ -152,48 +153,84 @@ class TrainConfig:
 
     name: str = "first"
     """Name of the run; it lies in `runs/NAME`."""
-    steps: int = 20
+    base: str = "mini"
+    """What is trained on: `mini`, a finished run, for example `runs/first`, or `scratch` for new networks."""
+    method: Literal["lora", "full"] = "lora"
+    """Train a small adapter beside the frozen transformer, or all of it."""
+    rank: int = 32
+    """Rank of the adapter."""
+    people: int = 0
+    """Train on so many synthetic people instead of the tracked clips."""
+    assets: str = ""
+    """Folder of an asset pack that two thirds of the synthetic people are dressed from; empty paints all of them."""
+    filter: bool = True
+    """Leave out tracked clips without a face, with too small a face, with hidden hands, or static ([filter])."""
+    steps: int = 200
     """Steps of the transformer."""
-    vae_steps: int = 40
-    """Steps of the VAE before it; it is frozen afterwards."""
-    resolution: int = 64
-    """Side of the square pictures [px], a multiple of 8."""
+    vae_steps: int = 400
+    """Steps of a new VAE before it; it is frozen afterwards."""
+    resolution: int = 256
+    """Side of the square pictures [px], a multiple of 16."""
     window: int = 17
-    """Frames per chunk, 4k + 1."""
+    """Frames per chunk of new networks, 4k + 1."""
     overlap: int = 5
-    """Frames that chunks share, 4k + 1."""
+    """Frames that chunks of new networks share, 4k + 1."""
     stride: int = 8
     """Frames between the starts of training windows."""
-    batch: int = 4
-    """Windows per step of the transformer."""
+    references: int = 4
+    """References per tracked clip; each window gets one from another moment."""
+    batch: int = 2
+    """Windows per micro-batch of the transformer."""
+    accumulate: int = 1
+    """Micro-batches per process and step."""
     vae_batch: int = 2
-    """Clips per step of the VAE, every second one of condition pictures."""
-    lr: float = 1e-3
-    """Learning rate of the transformer."""
+    """Clips per micro-batch of the VAE."""
+    lr: float = 3e-4
+    """Highest learning rate of the transformer; it ends at 2 % of that."""
     vae_lr: float = 1e-3
-    """Learning rate of the VAE."""
+    """The same of the VAE."""
+    warmup: int = 50
+    """Steps over which each phase raises its learning rate to the full one."""
+    ema: float = 0.999
+    """How much of the averaged weights each step keeps in the long run; the average is what animates."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16 computes with half the bits where that is safe: twice as fast where the machine can."""
+    zero: Literal[0, 1, 2, 3] = field(default=0, metadata={"affects_result": False})
+    """DeepSpeed's ZeRO stage: what the processes of `torchrun` share out; 0 is for one process."""
+    gradient_checkpointing: bool = field(default=False, metadata={"affects_result": False})
+    """Compute activations twice instead of keeping them: less memory, a third more time."""
     shift: float = 3.0
-    """How far training times lean towards noise; 1 is plain logit-normal."""
-    prediction: Literal["z0", "velocity"] = "z0"
-    """What the transformer predicts; the loss is in velocity space either way."""
+    """How far training times lean towards noise; 1 is plain logit-normal. New networks are sampled with it too."""
+    prediction: Literal["z0", "velocity", "correction"] = "correction"
+    """What a new transformer predicts; the loss is in velocity space either way."""
+    cond_fill: Literal["paste", "reference", "preview"] = "preview"
+    """What a new transformer is shown where frames are to be made: grey, the reference, or the preview's pictures."""
+    detail: bool = True
+    """Frames of new networks keep the preview's detail where the two agree."""
+    sampling_steps: int = 8
+    """Sampling steps per chunk that new networks are made for."""
     temporal: float = 0.5
-    """Share of steps with the tail of the previous chunk given."""
+    """Share of micro-batches with the tail of the previous chunk given."""
     aligned: float = 0.1
     """Share of those that also have the spatially aligned latent."""
     warp: float = 0.5
     """Share of references that are warped."""
     heads: int = 4
-    """Attention heads of the transformer."""
-    head_width: int = 32
+    """Attention heads of a new transformer."""
+    head_width: int = 64
     """Channels per head."""
-    layers: int = 4
-    """Blocks of the transformer."""
-    vae_width: int = 16
-    """Channels of the VAE's first stage."""
+    layers: int = 8
+    """Blocks of a new transformer."""
+    vae_width: int = 32
+    """Channels of a new VAE's first stage."""
     seed: int = 0
     """Seed of weights, batches and noise."""
-    checkpoint_every: int = 10
-    """Steps between checkpoints, both phases."""
+    checkpoint_every: int = 100
+    """Steps between checkpoints, all phases."""
+    pictures: bool = True
+    """Draw a sheet of what the generator makes at each checkpoint."""
+    minutes: float = field(default=0.0, metadata={"affects_result": False})
+    """Stop with a checkpoint after so many minutes; the same command goes on. 0 trains to the end."""
 
     def __post_init__(self):
         if not re.fullmatch(r"[\w-][\w.-]*", self.name):
@@ -203,11 +240,23 @@ class TrainConfig:
                 raise ConfigError(f"train.{key} must be 4k + 1", found=str(getattr(self, key)), fix=f"{key} = 5 or 17")
         if self.overlap >= self.window:
             raise ConfigError("train.overlap must be below train.window", found=f"{self.overlap} and {self.window}")
-        if self.resolution % 8:
-            raise ConfigError("train.resolution must be a multiple of 8", found=str(self.resolution), fix="64 or 96")
-        for key in ("steps", "vae_steps", "stride", "batch", "vae_batch", "checkpoint_every"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"train.{key} must be at least 1", found=str(getattr(self, key)), fix=f"{key} = 1")
+        if self.resolution % 16 or self.resolution < 16:
+            raise ConfigError("train.resolution must be a multiple of 16", found=str(self.resolution), fix="128 or 256")
+        if self.base == "scratch" and self.method == "lora":
+            found, fix = "base = scratch, method = lora", "method = full, or base = mini"
+            raise ConfigError("an adapter needs trained networks to adapt", found=found, fix=fix)
+        least = dict.fromkeys(("people", "minutes", "warmup"), 0) | dict.fromkeys(
+            ("rank", "steps", "vae_steps", "stride", "references", "batch", "accumulate", "vae_batch",
+             "sampling_steps", "checkpoint_every"), 1,
+        )  # fmt: skip
+        for key, low in least.items():
+            if getattr(self, key) < low:
+                found, fix = str(getattr(self, key)), f"{key} = {low}"
+                raise ConfigError(f"train.{key} must be at least {low}", found=found, fix=fix)
+        for key, type_ in get_type_hints(TrainConfig).items():
+            if get_origin(type_) is Literal and getattr(self, key) not in get_args(type_):
+                fix = ", ".join(str(choice) for choice in get_args(type_))
+                raise ConfigError(f"train.{key} is unknown", found=str(getattr(self, key)), fix=fix)
 
 
 @dataclass(frozen=True, kw_only=True)

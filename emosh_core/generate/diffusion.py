@@ -1,18 +1,20 @@
 """The diffusion generator: samples chunks with the networks of a training run."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from emosh_core.artifacts import Cond
 from emosh_core.errors import AssetError
 from emosh_core.generate.animate import AnimateConfig
 from emosh_core.generate.flow_matching import euler_step, sampling_times
-from emosh_core.generate.generator import Chunk, Reference
+from emosh_core.generate.generator import Chunk, Generator, Reference
 from emosh_core.generate.layout import Conditions
 from emosh_core.generate.models import Networks, load
 from emosh_core.generate.pixels import Letterbox, to_frames, to_tensor
@@ -30,14 +32,24 @@ def latest_checkpoint(run_dir: Path) -> Path:
     return found[-1]
 
 
+DETAIL_LOST = 0.06
+"""Change (0..1, blurred) at which little of the preview's own detail is kept: there it shows something else."""
+DETAIL_BLUR = 0.008
+"""Spread of that blur, as a share of the square's side."""
+
+
 class DiffusionGenerator:
     """Makes the chunks of one target from the condition pictures and one reference.
 
     Frames come out at the size of the condition pictures; the network itself works on squares of
-    `networks.spec.resolution` pixels, so that is all the detail there is.
+    `networks.spec.resolution` pixels, so that is all the detail there is, but for what `Spec.detail`
+    takes over from the preview.
     """
 
-    def __init__(self, networks: Networks, cond: Cond, reference: Reference, config: AnimateConfig, *, name: str):
+    def __init__(
+        self, networks: Networks, cond: Cond, reference: Reference, config: AnimateConfig, *, name: str,
+        preview: Generator | None = None,
+    ):  # fmt: skip
         """Take loaded networks; see `from_run` for a training run.
 
         Args:
@@ -45,6 +57,7 @@ class DiffusionGenerator:
             reference: the person to show.
             config: steps, shift and solver of the sampling.
             name: what `Clip.generator` records.
+            preview: draws the same target and reference at H × W; only for networks that are shown it.
         """
         self.name = name
         self.window, self.overlap = networks.spec.window, networks.spec.overlap
@@ -53,22 +66,29 @@ class DiffusionGenerator:
         self._letterbox = Letterbox(*cond.frames.shape[1:3], side)
         picture = Letterbox(*reference.image.shape[:2], side).fit(reference.image)
         self._reference_latent = networks.encode(to_tensor(picture[None])[None])
-        self._fill = networks.grey_latents()
+        self._preview = preview if networks.spec.shows_preview else None
+        if networks.spec.shows_preview and preview is None:
+            raise ValueError(f"{name} was trained with the preview's pictures and needs a preview generator")
 
     @classmethod
-    def from_run(cls, run_dir: Path, cond: Cond, reference: Reference, config: AnimateConfig, *, device: str = "cpu"):
-        """Load the newest checkpoint of a training run."""
-        checkpoint = latest_checkpoint(run_dir)
-        return cls(load(checkpoint, device), cond, reference, config, name=f"{run_dir.name}/{checkpoint.name}")
+    def from_folder(
+        cls, folder: Path, cond: Cond, reference: Reference, config: AnimateConfig, *, name: str,
+        preview: Callable[[], Generator], device: str = "cpu",
+    ) -> "DiffusionGenerator":  # fmt: skip
+        """Load the networks of a folder; `preview` makes the preview generator if they are shown one."""
+        networks = load(folder, device)
+        shown = preview() if networks.spec.shows_preview else None
+        return cls(networks, cond, reference, config, name=name, preview=shown)
 
     def generate(self, indices: np.ndarray, *, seed: int, state: dict[str, np.ndarray]) -> Chunk:
         """Make one chunk; see `Generator.generate`. The state holds fp32 tail frames and the aligned latent."""
         networks = self._networks
-        pictures = np.stack([self._letterbox.fit(self._cond.frames[i]) for i in indices])
+        shown = None if self._preview is None else self._preview.generate(indices, seed=seed, state={}).frames
+        fill = self._fill(shown)
         conditions = Conditions(
             reference_latent=self._reference_latent,
-            motion_latents=networks.encode(to_tensor(pictures)[None]),
-            fill=self._fill,
+            motion_latents=networks.encode(to_tensor(self._squares(self._cond.frames[i] for i in indices))[None]),
+            fill=fill,
         )
         if state:
             conditions = replace(
@@ -77,15 +97,59 @@ class DiffusionGenerator:
                 aligned_latent=torch.from_numpy(state["aligned"])[None].to(networks.device),
             )
         latents = sample(networks, conditions, self._config, seed=seed)
-        video = networks.decode(latents)[0]
+        video = networks.decode(latents)[0].cpu()
+        if networks.spec.detail:
+            base = networks.decode(fill)[0].cpu()
+            detailed, keep = keep_detail(video, base, 2 * torch.from_numpy(self._squares(shown)).movedim(-1, 0) - 1)
+            frames = np.stack([self._add_detail(*each) for each in zip(shown, *map(to_frames, (video, base)), keep)])
+            video = detailed
+        else:
+            frames = np.stack([self._letterbox.unfit(frame) for frame in to_frames(video)])
         return Chunk(
-            frames=np.stack([self._letterbox.unfit(frame) for frame in to_frames(video)]),
+            frames=frames,
             latents=latents[0].movedim(0, 1).cpu().numpy(),
-            state={
-                "tail": video[:, -self.overlap :].cpu().numpy(),
-                "aligned": latents[0, :, :1].cpu().numpy(),
-            },
+            state={"tail": video[:, -self.overlap :].numpy(), "aligned": latents[0, :, :1].cpu().numpy()},
         )
+
+    def _squares(self, frames: Iterable[np.ndarray]) -> np.ndarray:
+        return np.stack([self._letterbox.fit(frame) for frame in frames])
+
+    def _fill(self, shown: np.ndarray | None) -> Tensor:
+        """Return the condition (1, C, F, H, W) of latent frames to be made."""
+        if self._networks.spec.cond_fill == "preview":
+            return self._networks.encode(2 * torch.from_numpy(self._squares(shown)).movedim(-1, 0)[None] - 1)
+        grey = self._networks.grey_latents()
+        return grey if self._networks.spec.cond_fill == "paste" else self._reference_latent.expand_as(grey)
+
+    def _add_detail(self, shown: np.ndarray, made: np.ndarray, base: np.ndarray, keep: np.ndarray) -> np.ndarray:
+        """Return a frame (H, W, 3): what was made, and where it agrees with the preview the preview's own detail.
+
+        Args:
+            shown: (H, W, 3) the preview's picture.
+            made, base: (R, R, 3) the decoded clip, and the preview's picture after a round trip through the VAE.
+            keep: (R, R), how much of the detail.
+        """
+        made, base, keep = (self._letterbox.unfit(part) for part in (made, base, keep))
+        return (made + keep[..., None] * (shown - base)).clip(0, 1)
+
+
+def keep_detail(video: Tensor, base: Tensor, shown: Tensor) -> tuple[Tensor, np.ndarray]:
+    """Give what was made the detail of the preview wherever the two agree.
+
+    The VAE loses the same of both; what the preview's round trip lost is known, and added again.
+
+    Args:
+        video: (3, T, R, R) in [−1, 1], the decoded clip.
+        base: (3, T, R, R), the preview's pictures after a round trip through the VAE.
+        shown: (3, T, R, R), those pictures.
+
+    Returns:
+        The clip (3, T, R, R) and how much of the detail was kept (T, R, R) in [0, 1].
+    """
+    change = (video - base).abs().mean(0).numpy() / 2
+    spread = DETAIL_BLUR * change.shape[-1]
+    keep = np.stack([np.exp(-((gaussian_filter(frame, spread) / DETAIL_LOST) ** 2)) for frame in change])
+    return (video + torch.from_numpy(keep) * (shown - base)).clamp(-1, 1), keep
 
 
 @torch.no_grad()
@@ -100,7 +164,8 @@ def sample(networks: Networks, conditions: Conditions, config: AnimateConfig, *,
         return conditions.pin(networks.velocity(zt, t.expand(len(zt)).to(zt), channels), clean, noise)
 
     solve = solve_euler if config.solver == "euler" else solve_unipc
-    final = solve(field, noise, steps=config.steps, shift=config.shift)
+    spec = networks.spec
+    final = solve(field, noise, steps=config.steps or spec.steps, shift=config.shift or spec.shift)
     # The solver ends on the given latents up to rounding; the decoder gets them exactly.
     return conditions.sequence(final[:, :, conditions.clip])[:, :, conditions.clip]
 

@@ -32,14 +32,19 @@ def velocity_from_z0(zt: Tensor, z0: Tensor, t: Tensor) -> Tensor:
     return (zt - z0) / broadcast(t, zt).clamp(min=VELOCITY_FLOOR)
 
 
-def masked_loss(predicted: Tensor, target: Tensor, slots: Tensor) -> Tensor:
+def masked_loss(predicted: Tensor, target: Tensor, slots: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean squared error over some latent frames.
 
     Args:
         predicted, target: (B, C, L, H, W) velocities.
         slots: (L,) bool, the latent frames that count.
+        weight: (B, 1, L, H, W), how much each place counts; alike by default.
     """
-    return (predicted[:, :, slots].float() - target[:, :, slots].float()).square().mean()
+    error = (predicted[:, :, slots].float() - target[:, :, slots].float()).square().mean(1, keepdim=True)
+    if weight is None:
+        return error.mean()
+    weight = weight[:, :, slots].float()
+    return (error * weight).sum() / weight.sum()
 
 
 def shift_time(t: Tensor, shift: float) -> Tensor:

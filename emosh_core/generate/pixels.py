@@ -25,9 +25,9 @@ class Letterbox:
         return (self.resolution - height) // 2, (self.resolution - width) // 2, height, width
 
     def fit(self, image: np.ndarray) -> np.ndarray:
-        """Turn (H, W, 3) uint8 into (resolution, resolution, 3) uint8."""
+        """Turn (H, W, 3) into (resolution, resolution, 3) of the same kind."""
         top, left, height, width = self.box
-        square = np.zeros((self.resolution, self.resolution, 3), np.uint8)
+        square = np.zeros((self.resolution, self.resolution, 3), image.dtype)
         shrinks = height <= self.height
         resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         square[top : top + height, left : left + width] = resized

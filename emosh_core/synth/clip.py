@@ -141,20 +141,25 @@ class Shooting:
         self.studio = Studio(self.figure, scene.lights, scene.backdrop)
         self.points = points_of(self.figure)
 
-    def film(self, write: Callable[[Tensor], None], progress: Callable[[int, int], None] | None = None) -> Recording:
-        """Film the clip.
+    def film(
+        self, write: Callable[[Tensor], None], progress: Callable[[int, int], None] | None = None,
+        only: np.ndarray | None = None,
+    ) -> Recording:
+        """Film the clip, or some of its frames.
 
         Args:
             write: takes the next frames (N, H, W, 3) uint8, on the device.
             progress: called with (frames done, frames).
+            only: which frames, in their order; all by default.
         """
         scene, n = self.scene, self.scene.subframes
-        count = len(self.K) // n
+        wanted = np.arange(len(self.K) // n) if only is None else np.asarray(only)
+        count = len(wanted)
         open_ = max(1, round(scene.shutter * n))
         grain, rows = scene.dice.rng("grain", self.which), []
         at_once = max(1, FINE_PIXELS // (4 * scene.shot.size[0] * scene.shot.size[1]))
         for first in range(0, count, at_once):
-            frames = np.arange(first, min(first + at_once, count))
+            frames = wanted[first : first + at_once]
             exact, drawn = self._draw(frames * n + open_ // 2)
             exposed = drawn.frames
             if open_ > 1:
@@ -163,9 +168,9 @@ class Shooting:
             write(scene.film.apply(exposed, grain))
             rows.append(self._look(exact, drawn, frames * n + open_ // 2))
             if progress:
-                progress(int(frames[-1]) + 1, count)
+                progress(first + len(frames), count)
         columns = {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
-        return self._record(columns, np.arange(count) * n + open_ // 2)
+        return self._record(columns, wanted / scene.fps, wanted * n + open_ // 2)
 
     def still(self) -> Tensor:
         """Return the reference picture (H, W, 3) uint8: the person stands before the clip's first camera and waits."""
@@ -212,14 +217,13 @@ class Shooting:
         }  # fmt: skip
         return {key: value.cpu().numpy() for key, value in found.items()}
 
-    def _record(self, seen: dict[str, np.ndarray], indices: np.ndarray) -> Recording:
+    def _record(self, seen: dict[str, np.ndarray], time: np.ndarray, indices: np.ndarray) -> Recording:
         count, scene = len(indices), self.scene
         pose = {field.name: getattr(self.staged.pose, field.name)[indices].cpu().numpy() for field in fields(Pose)}
         names = self.body.expression_names
         lids = [names.index("eyeBlinkLeft"), names.index("eyeBlinkRight")]
         visible_ = seen["keypoint_visible"]
         share = {part: visible_[:, keypoint_slice(part)].mean(1) >= SEEN_SHARE[part] for part in KEYPOINTS}
-        time = np.arange(count) / scene.fps
         motion = Motion(
             **pose, joints=seen["joints"], eyelid=pose["expression"][:, lids], K=scene.shot.K[indices],
             w2c=scene.shot.w2c[indices], keypoints2d=seen["keypoints2d"], confidence=visible_.astype(np.float32),

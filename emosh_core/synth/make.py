@@ -15,10 +15,11 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from filelock import FileLock
@@ -39,6 +40,8 @@ VERSION = 2
 """Rises when the same settings and seed give other clips."""
 SET, CLIPS = "synth.json", "clips"
 USUAL_CLIPS = 8
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,17 +129,22 @@ def make_clips(folder: Path, set_: Set, numbers: list[int], *, workers: int) -> 
         numbers: which clips.
         workers: processes; one works in this process.
     """
+    yield from spread(partial(make_clip, folder, set_), numbers, workers=workers)
+
+
+def spread(call: Callable[[int], T], numbers: list[int], *, workers: int) -> Iterator[tuple[int, T]]:
+    """Call a function, which processes can be given, for each number; yield (number, result) as each is finished."""
     if workers == 1 or len(numbers) < 2:
         for number in numbers:
-            yield number, make_clip(folder, set_, number)
+            yield number, call(number)
         return
     pool = ProcessPoolExecutor(min(workers, len(numbers)), get_context("spawn"), _alone, (workers,))
     try:
-        jobs = {pool.submit(make_clip, folder, set_, number): number for number in numbers}
+        jobs = {pool.submit(call, number): number for number in numbers}
         for job in as_completed(jobs):
             yield jobs[job], job.result()
     finally:
-        # On Ctrl-C or an error nobody waits for the others: an unfinished clip leaves no folder.
+        # On Ctrl-C or an error nobody waits for the others: what is unfinished leaves no folder.
         for process in list((pool._processes or {}).values()):
             process.terminate() if any(not job.done() for job in jobs) else None
         pool.shutdown(cancel_futures=True)

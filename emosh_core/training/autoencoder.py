@@ -1,21 +1,32 @@
-"""Training of a small VAE on the frames and condition pictures that it will have to encode."""
+"""Training of a small VAE on the frames, condition pictures and previews that it will have to encode."""
 
-from dataclasses import replace
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from emosh_core.generate.models import Networks
 from emosh_core.generate.pixels import to_tensor
-from emosh_core.training.dataset import LatentCache, Pixels
+from emosh_core.training.samples import Samples
 
-CLIP_LENGTHS = (1, 5)
-"""Frames per training clip: stills as references are, and clips as tails are; longer ones teach little more."""
+LENGTHS = {1: 0.35, 5: 0.65}
+"""Frames per training clip, and how often: stills as references are, and clips as tails are; longer teach little."""
+SOURCES = {"frames": 0.6, "cond": 0.25, "preview": 0.15}
+"""Which pictures a clip shows, and how often."""
+SHRUNK = 0.25
+"""Share of clips that show the whole picture made smaller instead of a part of it at full size."""
+DETAIL, BODY = 4.0, 2.0
+"""Weight of face and hands, and of the rest of the person; the background has 1."""
+STRUCTURE, EDGES, SPREAD = 0.5, 0.5, 1e-6
+"""Weights of 1 − SSIM, of the edges' absolute error, and of the latents' mean square; the absolute error has 1."""
 
 
 def decode_unclamped(vae: torch.nn.Module, latents: Tensor) -> Tensor:
     """Decode as `vae.decode` does but without its clamp, which would stop the gradient of saturated pixels."""
+    from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
+
     vae.clear_cache()
     hidden = vae.post_quant_conv(latents)
     frames = []
@@ -25,35 +36,103 @@ def decode_unclamped(vae: torch.nn.Module, latents: Tensor) -> Tensor:
         step = hidden[:, :, i : i + 1]
         frames.append(vae.decoder(step, feat_cache=vae._feat_map, feat_idx=vae._conv_idx, **first))
     vae.clear_cache()
-    return torch.cat(frames, 2)
+    video = torch.cat(frames, 2)
+    return video if vae.config.patch_size is None else unpatchify(video, patch_size=vae.config.patch_size)
 
 
-def draw_clips(pixels: Pixels, rng: np.random.Generator, *, size: int) -> Tensor:
-    """Draw (B, 3, n, R, R) clips in [−1, 1], every second one of condition pictures."""
-    length = int(rng.choice([n for n in CLIP_LENGTHS if n <= len(pixels.rgb)]))
-    starts = rng.integers(len(pixels.rgb) - length + 1, size=size)
-    sources = [pixels.rgb, pixels.cond]
-    return to_tensor(np.stack([sources[i % 2][start : start + length] for i, start in enumerate(starts)]))
-
-
-def reconstruction_loss(vae: torch.nn.Module, video: Tensor) -> Tensor:
-    """Mean absolute error of a video (B, 3, 4k + 1, R, R) after encoding and decoding."""
-    return (decode_unclamped(vae, vae.encode(video).latent_dist.mode()) - video).abs().mean()
-
-
-def normalise_latents(networks: Networks, cache: LatentCache) -> LatentCache:
-    """Store the mean and spread of a clip's latents per channel in the VAE's configuration, and apply them.
+def draw_clips(samples: Samples, rng: np.random.Generator, *, size: int, side: int) -> tuple[Tensor, Tensor]:
+    """Draw clips of one length.
 
     Args:
-        cache: encoded by a VAE whose configuration says mean 0 and spread 1, as a fresh one's does.
+        size: B, clips of five frames; of stills four times as many, which cost as much.
+        side: S, side of the clips [px].
 
     Returns:
-        What encoding again would give, bit by bit.
+        (B, 3, n, S, S) in [−1, 1] and the weight of each pixel (B, 1, n, S, S).
     """
-    values = cache.clips.movedim(1, 0).flatten(1).double()
-    mean, std = values.mean(1).float(), values.std(1).clamp(min=1e-3).float()
-    networks.vae.register_to_config(latents_mean=mean.tolist(), latents_std=std.tolist())
-    mean, std = mean.reshape(-1, 1, 1, 1), std.reshape(-1, 1, 1, 1)
-    return replace(
-        cache, clips=(cache.clips - mean) / std, motions=(cache.motions - mean) / std, fill=(cache.fill - mean) / std
+    lengths = {n: share for n, share in LENGTHS.items() if n <= samples.window}
+    length = int(rng.choice(list(lengths), p=np.array(list(lengths.values())) / sum(lengths.values())))
+    clips = [_draw_clip(samples, rng, length, side) for _ in range(size * (1 if length > 1 else 4))]
+    pictures, weights = (np.stack(part) for part in zip(*clips))
+    return to_tensor(pictures), torch.from_numpy(weights)[:, None]
+
+
+def _draw_clip(samples: Samples, rng: np.random.Generator, length: int, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw pictures (n, S, S, 3) and weights (n, S, S)."""
+    sample = samples[int(rng.integers(len(samples)))]
+    source = str(rng.choice(list(SOURCES), p=list(SOURCES.values())))
+    window, start = int(rng.integers(sample.windows)), int(rng.integers(samples.window - length + 1))
+    times = slice(start, start + length)
+    whole = samples.side <= side or rng.random() < SHRUNK
+    corner = np.zeros(2, int) if whole else rng.integers(0, samples.side - side + 1, 2)
+    part = tuple(slice(int(c), int(c) + (samples.side if whole else side)) for c in corner)
+    pictures = sample.read(source, window, times, part)
+    weights = weigh(sample.read("cond", window, times, part), sample.boxes(window, times), part)
+    if pictures.shape[1] != side:
+        pictures = np.stack([cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA) for picture in pictures])
+        weights = np.stack([cv2.resize(weight, (side, side), interpolation=cv2.INTER_AREA) for weight in weights])
+    return pictures, weights
+
+
+def weigh(cond: np.ndarray, boxes: np.ndarray, part: tuple[slice, slice]) -> np.ndarray:
+    """Return how much each pixel of a part of some pictures counts (n, h, w) float32.
+
+    Args:
+        cond: (n, h, w, 3) the condition pictures' part: black where the person is not.
+        boxes: (n, D, 4) x0, y0, x1, y1 [px] of face and hands in the whole picture.
+        part: rows and columns.
+    """
+    weights = np.where(cond.any(-1), BODY, 1.0).astype(np.float32)
+    offset = np.array([part[1].start, part[0].start] * 2)
+    for weight, row in zip(weights, (boxes - offset).clip(0)):
+        for x0, y0, x1, y1 in row:
+            weight[y0:y1, x0:x1] = DETAIL
+    return weights
+
+
+def reconstruction_loss(vae: torch.nn.Module, video: Tensor, weight: Tensor) -> Tensor:
+    """Return the loss of a video (B, 3, 4k + 1, S, S) with pixel weights (B, 1, 4k + 1, S, S) after a round trip."""
+    latents = vae.encode(video).latent_dist.mode()
+    made = decode_unclamped(vae, latents).float()
+    error = ((made - video).abs() * weight).sum() / (3 * weight.sum())
+    a, b = (clip.movedim(2, 1).flatten(0, 1) for clip in (made, video))
+    weights = weight.movedim(2, 1).flatten(0, 1)
+    edges = sum(
+        ((a.diff(dim=axis) - b.diff(dim=axis)).abs() * weights.narrow(axis, 1, a.shape[axis] - 1)).mean()
+        for axis in (2, 3)
+    ) / weights.mean()
+    structure = ((1 - similarity(a, b)) * avg_pool2d(weights, 7, 2)).mean() / weights.mean()
+    return error + EDGES * edges + STRUCTURE * structure + SPREAD * latents.float().square().mean()
+
+
+def similarity(a: Tensor, b: Tensor) -> Tensor:
+    """Return the structural similarity of pictures (N, C, H, W) in [−1, 1], in 7 × 7 boxes two pixels apart.
+
+    Wang et al. 2004 with a box in place of the Gaussian: cheap, and only trained on.
+    """
+    mean_a, mean_b = avg_pool2d(a, 7, 2), avg_pool2d(b, 7, 2)
+    var_a, var_b = avg_pool2d(a * a, 7, 2) - mean_a**2, avg_pool2d(b * b, 7, 2) - mean_b**2
+    covariance = avg_pool2d(a * b, 7, 2) - mean_a * mean_b
+    c1, c2 = (2 * 0.01) ** 2, (2 * 0.03) ** 2
+    return (2 * mean_a * mean_b + c1) * (2 * covariance + c2) / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+
+
+@torch.no_grad()
+def normalise(networks: Networks, samples: Samples, *, clips: int = 32) -> None:
+    """Store the mean and spread of frames' latents, per channel, in the VAE's configuration.
+
+    Args:
+        samples: whose first clips are measured.
+        clips: how many.
+    """
+    zeros, ones = [0.0] * networks.vae.config.z_dim, [1.0] * networks.vae.config.z_dim
+    networks.vae.register_to_config(latents_mean=zeros, latents_std=ones)
+    everything = slice(0, samples.side)
+    values = []
+    for i in range(min(clips, len(samples))):
+        frames = samples[i].read("frames", 0, slice(0, samples.window), (everything, everything))
+        values.append(networks.encode(to_tensor(frames)[None]).movedim(1, 0).flatten(1).double())
+    values = torch.cat(values, 1)
+    networks.vae.register_to_config(
+        latents_mean=values.mean(1).tolist(), latents_std=values.std(1).clamp(min=1e-3).tolist()
     )

@@ -1,119 +1,145 @@
 """A training run on disk and the loop over its steps, whatever is trained.
 
-A run folder holds `config.json`, `metrics.jsonl` (one line per step) and `checkpoints/`. Phases that
-follow each other, each with its own optimiser, share one step count.
+A run folder holds `config.json`, `metrics.jsonl` (one line per step; the same for TensorBoard, where that is
+installed) and `checkpoints/`. Phases that follow each other, each with its own optimiser, share one step count.
 """
 
 import json
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from emosh_core.durable import durable_file
-from emosh_core.generate.models import Networks
-from emosh_core.training.checkpoint import (
-    check_same,
-    checkpoint_path,
-    load_checkpoint,
-    newest_checkpoint,
-    restore_optimiser,
-    save_checkpoint,
-)
-
-WARMUP = 10
-"""Steps over which each phase raises its learning rate to the full one."""
+from emosh_core.training.checkpoint import check_same, newest_checkpoint, read_state, save_checkpoint
+from emosh_core.training.descent import Recipe, learning_rate
+from emosh_core.training.engine import Engine, Ranks, make_engine
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Run:
-    """A run in progress."""
+    """A run in progress, on one rank."""
 
     folder: Path
     identity: dict
     """The settings and the data that make this run this run; stored with each checkpoint."""
-    networks: Networks
-    step: int
-    checkpoint_every: int
+    ranks: Ranks
     total: int
     """Steps of all phases."""
-    progress: Callable[[int, int], None] | None = None
+    checkpoint_every: int
+    until: float = float("inf")
+    """`time.monotonic()` at which to stop, with a checkpoint."""
+    progress: Callable[[int, int, str], None] | None = None
+    """Called with (steps done, steps in all, how it goes)."""
+    newest: Path | None = None
+    """The newest checkpoint."""
+    step: int = 0
+    losses: list[float] = field(default_factory=list)
+    """Of the steps of this call, all phases."""
+    board: Any = None
 
     @property
-    def checkpoint(self) -> Path:
-        """Where the checkpoint of the present step lies, if one is due."""
-        return checkpoint_path(self.folder, self.step)
+    def leads(self) -> bool:
+        """Whether this rank writes."""
+        return self.ranks.rank == 0
+
+    @property
+    def stopped(self) -> bool:
+        """Whether time was up before the last step."""
+        return self.step < self.total and time.monotonic() > self.until
 
     def descend(
-        self,
-        parameters: Iterable[torch.nn.Parameter],
-        loss_at: Callable[[int], Tensor],
-        *,
-        lr: float,
-        first: int,
-        last: int,
-    ) -> list[float]:
-        """Train one phase: AdamW on `loss_at(step)` for the steps from `first`, or where the run is, to `last`.
+        self, name: str, module: nn.Module, loss_at: Callable[[int, int], Tensor], recipe: Recipe, *, first: int,
+        write: Callable[[Path, dict[str, Tensor]], None], look: Callable[[Path], None] | None = None,
+    ) -> None:  # fmt: skip
+        """Take the steps from `first`, or where the run is, that a recipe has.
 
-        Returns:
-            The loss of each step taken.
+        Args:
+            name: of the phase.
+            loss_at: computes the loss of (step, micro-batch over all ranks) by way of the module.
+            write: writes the generator of a checkpoint from the average of the module's weights.
+            look: called with each new checkpoint that is due for a look.
         """
-        parameters = list(parameters)
-        optimiser = torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.95), weight_decay=0.01)
-        if first < self.step < last:
-            restore_optimiser(self.checkpoint, optimiser)
-        losses = []
-        while self.step < last:
+        last = first + recipe.steps
+        if self.step >= last:
+            return
+        engine = make_engine(module.train(), recipe)
+        if self.step > first:
+            engine.restore(self.newest / "engine")
+        while self.step < last and not self.stopped:
             begun = time.perf_counter()
-            for group in optimiser.param_groups:
-                group["lr"] = lr * min(1.0, (self.step - first + 1) / WARMUP)
-            loss = loss_at(self.step)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimiser.step()
-            losses.append(loss.item())
-            seconds = time.perf_counter() - begun
-            self._log(
-                {"step": self.step, "loss": losses[-1], "lr": optimiser.param_groups[0]["lr"], "seconds": seconds}
-            )
+            groups = range(engine.rank * recipe.accumulate, (engine.rank + 1) * recipe.accumulate)
+            loss = engine.step([partial(loss_at, self.step, group) for group in groups])
+            self._log(name, loss, learning_rate(recipe, self.step - first), time.perf_counter() - begun)
             self.step += 1
-            if self.step % self.checkpoint_every == 0 or self.step == last:
-                save_checkpoint(self.folder, self.step, self.networks, optimiser, self.identity)
+            if self.step % self.checkpoint_every == 0 or self.step == last or self.stopped:
+                self._keep(engine, write)
+                if look and self.leads:
+                    look(self.newest)
             if self.progress is not None:
-                self.progress(self.step, self.total)
-        return losses
+                self.progress(self.step, self.total, f"{name}, loss {loss:.4f}")
+        module.eval()
 
-    def _log(self, values: dict) -> None:
+    def _keep(self, engine: Engine, write: Callable[[Path, dict[str, Tensor]], None]) -> None:
+        averaged = engine.ema_weights()
+        state = {"step": self.step, "config": self.identity}
+        self.newest = save_checkpoint(
+            self.folder, state, engine, (lambda folder: write(folder, averaged)) if self.leads else None
+        )
+
+    def _log(self, name: str, loss: float, lr: float, seconds: float) -> None:
+        self.losses.append(loss)
+        if not self.leads:
+            return
+        values = {"step": self.step, "phase": name, "loss": loss, "lr": lr, "seconds": seconds}
         with (self.folder / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(values) + "\n")
+        if self.board is not None:
+            for key in ("loss", "lr", "seconds"):
+                self.board.add_scalar(f"{name}/{key}", values[key], self.step)
 
 
-def open_run(
-    folder: Path, identity: dict, *, build: Callable[[], Networks], device, may_change: set[str], **loop
-) -> Run:
+def open_run(folder: Path, identity: dict, *, ranks: Ranks, may_change: set[str], **loop) -> Run:
     """Start a run, or continue the newest checkpoint of `folder`.
 
     Args:
         identity: settings and data; a checkpoint of other ones is refused.
-        build: makes the networks of a fresh run.
         may_change: keys of `identity` that a continued run may have otherwise.
         loop: the remaining fields of `Run`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    newest = newest_checkpoint(folder)
-    if newest is None:
-        networks, step = build().to(device), 0
-    else:
-        networks, step, stored = load_checkpoint(newest, device)
-        check_same(stored, identity, except_for=may_change)
-    with durable_file(folder / "config.json") as path:
-        path.write_text(json.dumps(identity, indent=2) + "\n")
-    _forget_from(folder / "metrics.jsonl", step)
-    return Run(folder, identity, networks, step, **loop)
+    newest, step = newest_checkpoint(folder, tidy=ranks.rank == 0), 0
+    if newest is not None:
+        state = read_state(newest)
+        step = state["step"]
+        check_same(state["config"], identity, except_for=may_change)
+    run = Run(folder=folder, identity=identity, ranks=ranks, newest=newest, step=step, **loop)
+    if run.leads:
+        with durable_file(folder / "config.json") as path:
+            path.write_text(json.dumps(identity, indent=2) + "\n")
+        _forget_from(folder / "metrics.jsonl", step)
+        run.board = _board(folder / "tensorboard", step)
+    return run
+
+
+def meet(ranks: Ranks) -> None:
+    """Wait until every rank is here."""
+    if ranks.world > 1:
+        torch.distributed.barrier()
+
+
+def _board(folder: Path, step: int) -> Any:
+    """Return TensorBoard's writer, None where it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=step)
 
 
 def _forget_from(path: Path, step: int) -> None:

@@ -1,143 +1,177 @@
-"""Training of a small generator from scratch: first its VAE, then the transformer by flow matching."""
+"""Training of a generator: its VAE if it has none yet, then the transformer by flow matching."""
 
 import hashlib
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from emosh_core.artifacts import Cond
-from emosh_core.generate.flow_matching import draw_times, interpolate, masked_loss, velocity
-from emosh_core.generate.layout import Conditions
-from emosh_core.generate.models import Networks, Spec, build
+from emosh_core.generate.flow_matching import draw_times
+from emosh_core.generate.models import Networks, Spec, build, load, save_network, save_spec
 from emosh_core.settings import TrainConfig
+from emosh_core.training import adapter
 from emosh_core.training.augment import draw_layout
-from emosh_core.training.autoencoder import draw_clips, normalise_latents, reconstruction_loss
-from emosh_core.training.dataset import LatentCache, Pixels, draw_batch, encode_windows, load_pixels
-from emosh_core.training.run import open_run
+from emosh_core.training.autoencoder import draw_clips, normalise, reconstruction_loss
+from emosh_core.training.descent import Recipe
+from emosh_core.training.engine import join_ranks
+from emosh_core.training.flow import flow_loss, probe
+from emosh_core.training.latents import Latents, cache_latents
+from emosh_core.training.pictures import draw_sheet
+from emosh_core.training.run import Run, meet, open_run
+from emosh_core.training.samples import Samples
 
-PROBE_TIMES = (0.2, 0.4, 0.6, 0.8)
+MAY_CHANGE = {"name", "steps", "checkpoint_every", "minutes", "pictures", "zero", "gradient_checkpointing"}
+"""Settings that a continued run may have otherwise."""
+VAE_SIDE = 128
+"""Largest side of the clips that a VAE is trained on [px]."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """What a run ended with."""
+    """What a run ended with, or where it stopped."""
 
     checkpoint: Path
+    step: int
+    total: int
     losses: list[float] = field(default_factory=list)
-    """Loss of each transformer step of this call."""
-    probe_before: float
-    """Loss at fixed times and noise of the untrained transformer."""
-    probe_after: float
-    """The same of the trained one."""
+    """Loss of each step of this call."""
+    probe_before: float | None = None
+    """Loss at fixed times and noise of the transformer as the run got it; None before it is reached."""
+    probe_after: float | None = None
+    """The same of the average of the trained one."""
 
 
 def train(
-    cond: Cond,
-    frames: Iterable[np.ndarray],
-    config: TrainConfig,
-    run_dir: Path,
-    *,
-    device: torch.device | str = "cpu",
-    progress: Callable[[int, int], None] | None = None,
-) -> TrainResult:
-    """Train a generator on one clip, or continue the run that `run_dir` holds.
+    samples: Samples, config: TrainConfig, run_dir: Path, *, data: str, base: Networks | None = None,
+    device: torch.device | str = "cpu", until: float = float("inf"),
+    progress: Callable[[int, int, str], None] | None = None,
+) -> TrainResult:  # fmt: skip
+    """Train a generator on samples, or continue the run that `run_dir` holds. Every rank calls this.
 
     Args:
-        cond: T condition pictures.
-        frames: the T frames (H, W, 3) uint8 RGB that they were made from.
-        run_dir: gets `metrics.jsonl` and `checkpoints/`.
-        progress: called with (steps done, steps in all) over both phases.
+        run_dir: gets `metrics.jsonl`, `latents/`, `checkpoints/` and `pictures/`.
+        data: names the samples; a run is not continued with others.
+        base: what to start from; without it a new VAE is trained first, and a transformer of the settings' size.
+        until: `time.monotonic()` at which to stop.
+        progress: called with (steps done, steps in all, how it goes).
     """
-    pixels = load_pixels(cond, frames, config.resolution)
+    ranks = join_ranks(device)
+    vae_steps = 0 if base else config.vae_steps
     run = open_run(
-        run_dir,
-        asdict(config) | {"data": _digest(pixels)},
-        build=lambda: _build(config),
-        device=device,
-        may_change={"name", "steps", "checkpoint_every"},
-        checkpoint_every=config.checkpoint_every,
-        total=config.vae_steps + config.steps,
-        progress=progress,
-    )
-    networks = run.networks
+        run_dir, asdict(config) | {"data": data}, ranks=ranks, may_change=MAY_CHANGE, until=until, progress=progress,
+        total=vae_steps + config.steps, checkpoint_every=config.checkpoint_every,
+    )  # fmt: skip
+    networks = (base or _build(config, samples)).to(ranks.device)
+    if vae_steps:
+        networks = _train_vae(run, networks, samples, config)
+    if run.step < vae_steps:
+        return TrainResult(checkpoint=run.newest, step=run.step, total=run.total, losses=run.losses)
+    latents = _latents(run, networks, samples, config)
+    grey = networks.grey_latents(config.resolution)
+    before = probe(networks, latents, size=config.batch, grey=grey)
+    _train_transformer(run, networks, samples, latents, grey, config, first=vae_steps)
+    meet(ranks)
+    trained = load(run.newest, ranks.device)
+    after = probe(trained, latents, size=config.batch, grey=grey)
+    return TrainResult(checkpoint=run.newest, step=run.step, total=run.total, losses=run.losses, probe_before=before,
+                       probe_after=after)  # fmt: skip
 
-    def vae_loss(step: int) -> Tensor:
-        video = draw_clips(pixels, np.random.default_rng([config.seed, step]), size=config.vae_batch)
-        return reconstruction_loss(networks.vae, video.to(networks.device))
 
-    run.descend(networks.vae.parameters(), vae_loss, lr=config.vae_lr, first=0, last=config.vae_steps)
-    cache = encode_windows(networks, pixels, stride=config.stride)
+def _train_vae(run: Run, networks: Networks, samples: Samples, config: TrainConfig) -> Networks:
+    """Train the VAE, or what is left of it; return the networks with its average and the latents' statistics."""
+
+    def loss_at(step: int, group: int) -> Tensor:
+        rng = np.random.default_rng([config.seed, 0, step, group])
+        clips, weight = draw_clips(samples, rng, size=config.vae_batch, side=min(VAE_SIDE, samples.side))
+        return reconstruction_loss(networks.vae, clips.to(networks.device), weight.to(networks.device))
+
+    def write(folder: Path, averaged: dict[str, Tensor]) -> None:
+        _write(folder, networks, vae=averaged)
+
+    # Under stage 3 a VAE, whose layers are called again and again for each clip, would only wait for its weights.
+    recipe = replace(_recipe(config, config.vae_steps, config.vae_lr), zero=min(config.zero, 2))
+    run.descend("vae", networks.vae, loss_at, recipe, first=0, write=write)
+    meet(run.ranks)
+    networks = replace(networks, vae=load(run.newest, networks.device).vae)
     if run.step == config.vae_steps:
-        cache = normalise_latents(networks, cache)
+        normalise(networks, samples)
+    return networks
 
-    def transformer_loss(step: int) -> Tensor:
-        rng = np.random.default_rng([config.seed, step])
+
+def _latents(run: Run, networks: Networks, samples: Samples, config: TrainConfig) -> Latents:
+    """Encode the samples, shared out among the ranks, and read all of them."""
+    digest = hashlib.sha256()
+    for name, value in sorted(networks.vae.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().numpy().tobytes())
+    key = {"vae": digest.hexdigest()[:16], "mean": networks.vae.config.latents_mean}
+    folder, ranks = run.folder / "latents", run.ranks
+
+    def encoded(done: int, total: int) -> None:
+        if run.progress is not None:
+            run.progress(run.step, run.total, f"encoding {done}/{total}")
+
+    with torch.autocast(networks.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+        cache_latents(networks, samples.part(ranks.rank, ranks.world), folder, side=config.resolution, key=key,
+                      progress=encoded)  # fmt: skip
+    meet(ranks)
+    return Latents([folder / path.name for path in samples.paths])
+
+
+def _train_transformer(
+    run: Run, networks: Networks, samples: Samples, latents: Latents, grey: Tensor, config: TrainConfig, *, first: int
+) -> None:
+    spec = networks.spec
+    if config.method == "lora":
+        adapter.attach(networks.transformer, rank=config.rank)
+
+    def loss_at(step: int, group: int) -> Tensor:
+        rng = np.random.default_rng([config.seed, 1, step, group])
         layout = draw_layout(rng, temporal=config.temporal, aligned=config.aligned)
-        batch = draw_batch(networks, cache, pixels, rng, size=config.batch, layout=layout, warp=config.warp)
+        batch = latents.draw(rng, size=config.batch, layout=layout, warp=config.warp, fill=spec.cond_fill, grey=grey,
+                             tail=spec.tail_latents, device=networks.device)  # fmt: skip
         generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
         times = draw_times(config.batch, shift=config.shift, generator=generator)
-        return flow_loss(networks, *batch, times, generator)
+        return flow_loss(networks, batch, times, generator)
 
-    before = probe(Networks(_build(config).transformer, networks.vae, networks.spec).to(device), cache, pixels, config)
-    losses = run.descend(
-        networks.transformer.parameters(), transformer_loss, lr=config.lr, first=config.vae_steps, last=run.total
-    )
-    return TrainResult(
-        checkpoint=run.checkpoint,
-        losses=losses,
-        probe_before=before,
-        probe_after=probe(networks, cache, pixels, config),
-    )
+    def write(folder: Path, averaged: dict[str, Tensor]) -> None:
+        if config.method == "lora":
+            adapter.export(folder / "lora", averaged, networks.transformer, spec=asdict(spec), rank=config.rank)
+            averaged = adapter.fused(averaged)
+        _write(folder, networks, transformer=averaged)
 
+    def look(checkpoint: Path) -> None:
+        if config.pictures:
+            draw_sheet(load(checkpoint, networks.device), samples[0], config.resolution,
+                       run.folder / "pictures" / f"{checkpoint.name}.png")  # fmt: skip
 
-def flow_loss(
-    networks: Networks, conditions: Conditions, clips: Tensor, times: Tensor, generator: torch.Generator
-) -> Tensor:
-    """Return the flow-matching loss of a batch over the latent frames that are to be made.
-
-    Args:
-        clips: (B, C, F, H, W) clean clip latents.
-        times: (B,) in [0, 1].
-        generator: draws the noise, on the CPU.
-    """
-    z0 = conditions.sequence(clips)
-    z1 = torch.randn(z0.shape, generator=generator).to(z0)
-    times = times.to(z0)
-    predicted = networks.velocity(interpolate(z0, z1, times), times, conditions.channels())
-    return masked_loss(predicted, velocity(z0, z1), ~conditions.conditioned)
+    recipe = _recipe(config, config.steps, config.lr)
+    run.descend("transformer", networks.transformer, loss_at, recipe, first=first, write=write, look=look)
 
 
-@torch.no_grad()
-def probe(networks: Networks, cache: LatentCache, pixels: Pixels, config: TrainConfig) -> float:
-    """Return the mean loss at fixed times, noise, windows and references: comparable between checkpoints."""
-    losses = []
-    for i, t in enumerate(PROBE_TIMES):
-        rng = np.random.default_rng([config.seed, i])
-        batch = draw_batch(networks, cache, pixels, rng, size=config.batch, layout=(i % 2 == 1, False), warp=0.0)
-        generator = torch.Generator().manual_seed(i)
-        losses.append(flow_loss(networks, *batch, torch.full((config.batch,), t), generator).item())
-    return float(np.mean(losses))
+def _recipe(config: TrainConfig, steps: int, lr: float) -> Recipe:
+    return Recipe(
+        lr=lr, steps=steps, warmup=config.warmup, accumulate=config.accumulate, ema=config.ema,
+        precision=config.precision, zero=config.zero, gradient_checkpointing=config.gradient_checkpointing,
+    )  # fmt: skip
 
 
-def _build(config: TrainConfig) -> Networks:
+def _write(folder: Path, networks: Networks, **states: dict[str, Tensor]) -> None:
+    """Write a generator with other weights for the networks named."""
+    for name in ("transformer", "vae"):
+        network = getattr(networks, name)
+        save_network(folder / name, network, states.get(name) or network.state_dict())
+    save_spec(folder, networks.spec)
+
+
+def _build(config: TrainConfig, samples: Samples) -> Networks:
     spec = Spec(
-        resolution=config.resolution, window=config.window, overlap=config.overlap, prediction=config.prediction
-    )
+        resolution=config.resolution, window=samples.window, overlap=config.overlap, prediction=config.prediction,
+        cond_fill=config.cond_fill, detail=config.detail, steps=config.sampling_steps, shift=config.shift,
+    )  # fmt: skip
     return build(
-        spec,
-        heads=config.heads,
-        head_width=config.head_width,
-        layers=config.layers,
-        vae_width=config.vae_width,
+        spec, heads=config.heads, head_width=config.head_width, layers=config.layers, vae_width=config.vae_width,
         seed=config.seed,
-    )
-
-
-def _digest(pixels: Pixels) -> str:
-    digest = hashlib.sha256(pixels.rgb.tobytes())
-    digest.update(pixels.cond.tobytes())
-    return digest.hexdigest()
+    )  # fmt: skip

@@ -20,7 +20,7 @@ def one_thread():
 @pytest.fixture(scope="session")
 def networks():
     """Return a pair for 16 px and windows of 9 frames whose transformer does predict something."""
-    spec = Spec(resolution=16, window=9, overlap=5, prediction="velocity")
+    spec = Spec(resolution=32, window=9, overlap=5, prediction="velocity")
     tiny = build(spec, heads=2, head_width=12, layers=1, vae_width=8, seed=1)
     torch.manual_seed(2)
     torch.nn.init.normal_(tiny.transformer.proj_out.weight, std=0.2)

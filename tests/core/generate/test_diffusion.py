@@ -6,7 +6,7 @@ import torch
 
 from emosh_core.errors import AssetError
 from emosh_core.generate.animate import animate
-from emosh_core.generate.diffusion import DiffusionGenerator
+from emosh_core.generate.diffusion import DiffusionGenerator, latest_checkpoint
 from emosh_core.generate.generator import Reference
 from emosh_core.generate.pixels import Letterbox, to_frames
 from emosh_core.settings import AnimateConfig
@@ -39,7 +39,7 @@ def test_a_later_chunk_continues_the_fp32_tail_and_the_aligned_latent(make_gener
     tail = torch.from_numpy(first.state["tail"])
     assert tail.dtype == torch.float32
     assert len(np.unique(tail)) > 256  # not an 8-bit copy
-    shown = [Letterbox(20, 14, 16).unfit(frame) for frame in to_frames(tail)]
+    shown = [Letterbox(20, 14, 32).unfit(frame) for frame in to_frames(tail)]
     assert np.array_equal(shown, first.frames[-5:])
     assert torch.equal(torch.from_numpy(second.latents[:2]), networks.encode(tail[None])[0].movedim(0, 1))
     assert np.array_equal(first.state["aligned"][:, 0], first.latents[0])
@@ -78,6 +78,6 @@ def test_motion_reference_and_seed_all_matter(make_generator, networks, make_con
     assert not np.array_equal(usual, other.latents)
 
 
-def test_a_run_without_checkpoint_is_refused(make_cond, tmp_path):
+def test_a_run_without_checkpoint_is_refused(tmp_path):
     with pytest.raises(AssetError, match="holds no checkpoint"):
-        DiffusionGenerator.from_run(tmp_path, make_cond(9), None, AnimateConfig())
+        latest_checkpoint(tmp_path)

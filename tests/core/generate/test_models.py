@@ -10,7 +10,7 @@ from emosh_core.generate.models import Spec, build, load, save
 
 
 def test_the_first_latents_of_a_clip_are_those_of_its_first_frames(networks):
-    video = torch.rand(1, 3, 9, 16, 16) * 2 - 1
+    video = torch.rand(1, 3, 9, 32, 32) * 2 - 1
     latents = networks.encode(video)
     assert latents.shape[2] == 3
     assert torch.equal(latents[:, :, :2], networks.encode(video[:, :, :5]))
@@ -18,7 +18,7 @@ def test_the_first_latents_of_a_clip_are_those_of_its_first_frames(networks):
 
 
 def test_a_fresh_network_predicts_nothing():
-    spec = Spec(resolution=16, window=9, overlap=5, prediction="z0")
+    spec = Spec(resolution=32, window=9, overlap=5, prediction="z0")
     fresh = build(spec, heads=2, head_width=12, layers=1, vae_width=8, seed=0)
     zt = torch.randn(1, 16, 4, 4, 4)
     v = fresh.velocity(zt, torch.tensor([0.5]), torch.randn(1, 37, 4, 4, 4))
@@ -50,6 +50,6 @@ def test_another_condition_fill_is_refused(networks, tmp_path):
 
 
 def test_a_fresh_vae_keeps_a_still_clip_still(networks):
-    still = torch.rand(1, 3, 1, 16, 16) * 2 - 1
+    still = torch.rand(1, 3, 1, 32, 32) * 2 - 1
     clip = networks.decode(networks.encode(still.repeat(1, 1, 9, 1, 1)))
     torch.testing.assert_close(clip, networks.decode(networks.encode(still)).expand_as(clip), rtol=0, atol=1e-5)

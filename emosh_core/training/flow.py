@@ -1,0 +1,42 @@
+"""The loss of the transformer: flow matching over the latent frames that are to be made."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emosh_core.generate.flow_matching import interpolate, masked_loss, velocity
+from emosh_core.generate.models import Networks
+from emosh_core.training.latents import Batch, Latents
+
+PROBE_TIMES = (0.2, 0.4, 0.6, 0.8)
+
+
+def flow_loss(networks: Networks, batch: Batch, times: Tensor, generator: torch.Generator) -> Tensor:
+    """Return the loss of a batch; reference, aligned and temporal latents stay outside it.
+
+    Args:
+        times: (B,) in [0, 1].
+        generator: draws the noise, on the CPU.
+    """
+    conditions = batch.conditions
+    z0 = conditions.sequence(batch.clips)
+    z1 = torch.randn(z0.shape, generator=generator).to(z0)
+    times = times.to(z0)
+    predicted = networks.velocity(interpolate(z0, z1, times), times, conditions.channels())
+    before = batch.weight[:, :, :1].expand(-1, -1, conditions.clip.start, -1, -1)
+    weight = torch.cat([before, batch.weight], 2)
+    return masked_loss(predicted, velocity(z0, z1), ~conditions.conditioned, weight)
+
+
+@torch.no_grad()
+def probe(networks: Networks, latents: Latents, *, size: int, grey: Tensor) -> float:
+    """Return the mean loss at fixed times, noise, windows and references: comparable between checkpoints."""
+    losses = []
+    for i, t in enumerate(PROBE_TIMES):
+        batch = latents.draw(
+            np.random.default_rng(i), size=size, layout=(i % 2 == 1, False), warp=0.0, fill=networks.spec.cond_fill,
+            grey=grey, tail=networks.spec.tail_latents, device=networks.device,
+        )  # fmt: skip
+        generator = torch.Generator().manual_seed(i)
+        losses.append(flow_loss(networks, batch, torch.full((size,), t), generator).item())
+    return float(np.mean(losses))

@@ -1,0 +1,151 @@
+"""Samples as latents: encoded once, kept on disk beside the run, drawn from in memory."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from emosh_core.durable import durable_file, sweep
+from emosh_core.errors import ConfigError
+from emosh_core.generate.layout import Conditions, latent_count
+from emosh_core.generate.models import Networks
+from emosh_core.generate.pixels import to_tensor
+from emosh_core.training.augment import warp_reference
+from emosh_core.training.autoencoder import weigh
+from emosh_core.training.samples import PICTURES, Samples, StoredSample
+
+WARPED = 3
+"""References per sample besides the clean one."""
+
+
+def cache_latents(
+    networks: Networks, samples: Samples, folder: Path, *, side: int, key: dict, progress: Callable | None = None
+) -> list[Path]:
+    """Encode samples that a folder does not hold yet; one file each, so that a killed run goes on where it was.
+
+    Args:
+        side: of the pictures [px]; larger ones are made smaller first.
+        key: what decides about the latents besides the samples' names; a folder holds those of one key.
+        progress: called with (samples done, samples).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
+    stamp = folder / "latents.json"
+    key = key | {"side": side}
+    if stamp.is_file() and json.loads(stamp.read_text()) != key:
+        fix = f"delete {folder}, or start another run"
+        raise ConfigError("the cached latents are another VAE's", found=stamp.read_text().strip(), fix=fix)
+    with durable_file(stamp) as temporary:
+        temporary.write_text(json.dumps(key))
+    paths = [folder / path.name for path in samples.paths]
+    for done, path in enumerate(paths):
+        if not path.is_file():
+            with durable_file(path) as temporary:
+                save_file(encode(networks, samples[done], side), temporary)
+        if progress:
+            progress(done + 1, len(paths))
+    return paths
+
+
+def encode(networks: Networks, sample: StoredSample, side: int) -> dict[str, Tensor]:
+    """Return a sample's latents as float16, windows first: W windows of F latent frames on an h × w grid.
+
+    Returns:
+        frames, cond, preview (W, C, F, h, w); reference (1 + WARPED, C, 1, h, w); weight (W, 1, F, h, w).
+    """
+    windows, count, full = sample.shape[:3]
+    everything = (slice(0, full), slice(0, full))
+    tensors: dict[str, list[Tensor]] = {name: [] for name in (*PICTURES, "weight")}
+    for window in range(windows):
+        pictures = {name: sample.read(name, window, slice(0, count), everything) for name in PICTURES}
+        for name, frames in pictures.items():
+            tensors[name].append(networks.encode(to_tensor(_shrink(frames, side))[None])[0])
+        weights = weigh(pictures["cond"], sample.boxes(window, slice(0, count)), everything)
+        tensors["weight"].append(_pool(weights, tensors["frames"][-1].shape))
+    rng = np.random.default_rng(int.from_bytes(sample.path.stem.encode()[-6:]))
+    picture = _shrink(sample.reference[None], side)[0]
+    references = np.stack([picture] + [warp_reference(picture, rng) for _ in range(WARPED)])
+    stacked = {name: torch.stack(values) for name, values in tensors.items()}
+    stacked["reference"] = networks.encode(to_tensor(references[:, None]))
+    return {name: value.half().cpu().contiguous() for name, value in stacked.items()}
+
+
+def _shrink(frames: np.ndarray, side: int) -> np.ndarray:
+    if frames.shape[1] == side:
+        return frames
+    return np.stack([cv2.resize(frame, (side, side), interpolation=cv2.INTER_AREA) for frame in frames])
+
+
+def _pool(weights: np.ndarray, shape: torch.Size) -> Tensor:
+    """Turn weights of pixels (n, R, R) into those of latents (1, F, h, w): the mean over what a latent shows."""
+    small = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(weights)[None], tuple(shape[-2:]))[0]
+    rest = small[1:].reshape(latent_count(len(small)) - 1, 4, *small.shape[1:]).mean(1)
+    return torch.cat([small[:1], rest])[None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What one training step sees."""
+
+    conditions: Conditions
+    clips: Tensor
+    """(B, C, F, h, w) clean latents."""
+    weight: Tensor
+    """(B, 1, F, h, w), how much each place counts."""
+
+
+class Latents:
+    """Cached samples in memory."""
+
+    def __init__(self, paths: list[Path]):
+        self._samples = [load_file(path) for path in paths]
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def draw(
+        self, rng: np.random.Generator, *, size: int, layout: tuple[bool, bool], warp: float, fill: str, grey: Tensor,
+        tail: int, device: torch.device,
+    ) -> Batch:  # fmt: skip
+        """Draw windows with a reference each.
+
+        Args:
+            size: B.
+            layout: (temporal latents, aligned latent) as `draw_layout` returns it.
+            warp: probability that a reference is warped.
+            fill: `Spec.cond_fill`.
+            grey: (1, C, F, h, w) encoded grey frames.
+            tail: latent frames that two chunks share.
+        """
+        rows = [self._one(rng, warp) for _ in range(size)]
+        columns = {name: torch.stack([row[name] for row in rows]).float().to(device) for name in rows[0]}
+        clips = columns["frames"]
+        fills = {"paste": lambda: grey.to(device), "preview": lambda: columns["preview"],
+                 "reference": lambda: columns["reference"].expand_as(clips)}  # fmt: skip
+        has_temporal, has_aligned = layout
+        conditions = Conditions(
+            reference_latent=columns["reference"],
+            motion_latents=columns["cond"],
+            fill=fills[fill](),
+            # The VAE is causal: the first latents of a window are those of its first frames alone.
+            temporal_latents=clips[:, :, :tail] if has_temporal else None,
+            aligned_latent=columns["aligned"] if has_aligned else None,
+        )
+        return Batch(conditions=conditions, clips=clips, weight=columns["weight"])
+
+    def _one(self, rng: np.random.Generator, warp: float) -> dict[str, Tensor]:
+        sample = self._samples[int(rng.integers(len(self._samples)))]
+        windows = len(sample["frames"])
+        window = int(rng.integers(windows))
+        # What another window of the clip begins with stands for what the chunk before begins with.
+        other = int((window + rng.integers(1, windows)) % windows) if windows > 1 else window
+        reference = int(rng.integers(1, 1 + WARPED)) if rng.random() < warp else 0
+        return {name: sample[name][window] for name in (*PICTURES, "weight")} | {
+            "reference": sample["reference"][reference], "aligned": sample["frames"][other][:, :1],
+        }  # fmt: skip
