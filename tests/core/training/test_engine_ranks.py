@@ -16,6 +16,7 @@ from emosh_core.training.descent import Recipe
 from emosh_core.training.engine import make_engine
 
 pytestmark = [
+    pytest.mark.timeout(400),  # a launch is seconds, but minutes where other work fills the machine
     pytest.mark.e2e,
     pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="needs the train extra"),
 ]
@@ -30,7 +31,7 @@ def launch(folder, network, zero, *death):
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [sys.executable, *launcher, engine_worker.__file__, str(folder), network, "6", recipe, *map(str, death)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=100)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=180)
 
 
 def result(folder):
