@@ -1,4 +1,4 @@
-"""How different two pictures look to the eye, without learned weights: GMSD and MS-SSIM."""
+"""How different two pictures look to the eye, without learned weights: GMSD, MS-SSIM, sharpness."""
 
 import numpy as np
 from scipy.ndimage import prewitt
@@ -20,7 +20,7 @@ def gmsd(image: np.ndarray, truth: np.ndarray) -> float:
     Args:
         image, truth: (H, W, 3) uint8.
     """
-    a, b = (_gradient(_halved((picture @ np.array(LUMA))[..., None])[..., 0]) for picture in (image, truth))
+    a, b = (_gradient(_halved(_luma(picture)[..., None])[..., 0]) for picture in (image, truth))
     return float(((2 * a * b + GMSD_C) / (a * a + b * b + GMSD_C)).std())
 
 
@@ -48,6 +48,24 @@ def ms_ssim(image: np.ndarray, truth: np.ndarray) -> float:
     return float(result)
 
 
+def sharpness(image: np.ndarray, truth: np.ndarray) -> float:
+    """Return the mean gradient of a picture over the true one's: 1 is as sharp, less is blurred; NaN if that is flat.
+
+    It does not ask whether edges are where they should be, and so tells blur from misplacement, which the others
+    punish alike or even more.
+
+    Args:
+        image, truth: (H, W, 3) uint8.
+    """
+    a, b = (float(_gradient(_luma(picture)).mean()) for picture in (image, truth))
+    return a / b if b > 0 else float("nan")
+
+
+def _luma(image: np.ndarray) -> np.ndarray:
+    """Return the luminance (H, W)."""
+    return image @ np.array(LUMA)
+
+
 def _halved(image: np.ndarray) -> np.ndarray:
     """Return the means of 2×2 pixels (H // 2, W // 2, C) of a picture (H, W, C)."""
     height, width = (side // 2 * 2 for side in image.shape[:2])
@@ -55,5 +73,5 @@ def _halved(image: np.ndarray) -> np.ndarray:
 
 
 def _gradient(image: np.ndarray) -> np.ndarray:
-    """Return the length of the Prewitt gradient (H, W)."""
+    """Return the length of the Prewitt gradient (H, W) of values (H, W)."""
     return np.hypot(*(prewitt(image, axis, mode="nearest") / 3 for axis in (0, 1)))

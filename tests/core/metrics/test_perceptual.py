@@ -3,11 +3,11 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emosh_core.metrics.image import ssim
-from emosh_core.metrics.perceptual import GMSD_C, MS_SSIM_WEIGHTS, gmsd, ms_ssim
+from emosh_core.metrics.perceptual import GMSD_C, MS_SSIM_WEIGHTS, gmsd, ms_ssim, sharpness
 
 
 def scene(seed: int, size: int = 192) -> np.ndarray:
@@ -28,6 +28,7 @@ def noisy(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 @pytest.mark.property
+@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([24, 63, 192]))
 def test_a_picture_is_like_itself_and_the_order_does_not_matter(seed, size):
     a, b = scene(seed, size), noisy(scene(seed, size), 25)
@@ -52,6 +53,20 @@ def test_gmsd_of_an_edge_that_is_missing():
     step, edge = 90, np.zeros((8, 8, 3), np.uint8)
     edge[:, 4:] = step
     assert gmsd(edge, np.zeros_like(edge)) == pytest.approx((1 - GMSD_C / (step**2 + GMSD_C)) / 2)
+
+
+def test_sharpness_is_the_ratio_of_gradients():
+    image = scene(2)
+    assert sharpness(image, image) == 1 and sharpness(image // 2, image // 2 * 2) == pytest.approx(0.5)
+    row = [sharpness(blurred(image, sigma), image) for sigma in (0.7, 1.2, 2, 3.2)]
+    assert row == sorted(row, reverse=True) and row[0] < 1
+    assert sharpness(noisy(image, 16), image) > 1
+    assert np.isnan(sharpness(image, np.full_like(image, 9)))
+
+
+def test_sharpness_does_not_mind_where_things_are():
+    image = scene(3)
+    assert sharpness(image[:, ::-1], image) == pytest.approx(1)
 
 
 def test_gmsd_does_not_see_brightness():
