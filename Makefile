@@ -6,7 +6,7 @@ DRIVING := $(DEMO)/inputs/driving
 REFERENCE := $(DEMO)/inputs/reference
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-head test check lint fmt bench-raster bench-retarget bench-preview bench-synth bench-track bench-track-accuracy bench-demo gpu clean
+.PHONY: help setup demo demo-head test check lint fmt bench-raster bench-retarget bench-preview bench-synth bench-track bench-track-accuracy bench-mini bench-demo gpu clean
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -72,6 +72,9 @@ bench-track: $(STAMP) ## Time the tracker at 720p beside the detector alone (its
 
 bench-track-accuracy: $(STAMP) ## Score the tracker and its ablations against synthetic truth; ASSETS=pack SPLIT=test
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python tests/benchmarks/bench_track_accuracy.py $(if $(ASSETS),--assets $(ASSETS)) $(if $(SPLIT),--split $(SPLIT))
+
+bench-mini: $(STAMP) ## Score the generator mini beside preview on people it never saw (its tests first); CLIPS=12 ASSETS=pack
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python tests/benchmarks/bench_mini.py $(if $(CLIPS),--clips $(CLIPS)) $(if $(ASSETS),--assets $(ASSETS))
 
 bench-demo: demo demo-head ## Write the figures of both demos to benchmarks/results/demo.json
 	$(BIN)/python tests/benchmarks/bench_demo.py $(DEMO) $(DEMO)_head

@@ -26,15 +26,22 @@ def ssim(image: np.ndarray, truth: np.ndarray) -> float:
     Args:
         image, truth: (H, W, 3) uint8, at least 11 px on each side.
     """
-    a, b = image.astype(np.float64), truth.astype(np.float64)
+    luminance, structure = similarity(image.astype(np.float64), truth.astype(np.float64))
+    return float((luminance * structure).mean())
+
+
+def similarity(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the factors of SSIM, luminance and contrast with structure, of float pictures (H, W, 3) in 0..255.
+
+    Each is (H − 10, W − 10, 3): windows that lie inside the picture.
+    """
     c1, c2 = ((k * 255) ** 2 for k in SSIM_K)
     mean_a, mean_b = _blur(a), _blur(b)
     var_a, var_b = _blur(a * a) - mean_a**2, _blur(b * b) - mean_b**2
     covariance = _blur(a * b) - mean_a * mean_b
-    numerator = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
-    denominator = (mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)
-    r = SSIM_RADIUS
-    return float((numerator / denominator)[r:-r, r:-r].mean())
+    inside = slice(SSIM_RADIUS, -SSIM_RADIUS), slice(SSIM_RADIUS, -SSIM_RADIUS)
+    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+    return luminance[inside], ((2 * covariance + c2) / (var_a + var_b + c2))[inside]
 
 
 def _blur(image: np.ndarray) -> np.ndarray:
