@@ -1,11 +1,13 @@
-"""A clip of a moving disc, its condition pictures, and settings of a run that takes seconds."""
+"""Samples of a moving disc, and settings of a run that takes seconds."""
 
 import numpy as np
 import pytest
 import torch
 
-from emosh_core.artifacts import Cond
 from emosh_core.settings import TrainConfig
+from emosh_core.training.samples import Sample, Samples, save_sample
+
+SIDE, WINDOW = 32, 9
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -17,33 +19,40 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-def make_disc(count: int = 30, height: int = 24, width: int = 18) -> tuple[Cond, np.ndarray]:
-    """Return the condition pictures (T, H, W, 3) of a disc, coloured by place, and its red-on-grey clip."""
-    y, x = np.mgrid[:height, :width]
-    frames = np.full((count, height, width, 3), 90, np.uint8)
-    pictures = np.zeros_like(frames)
+def make_disc(number: int = 0, windows: int = 2) -> Sample:
+    """Return a red disc on grey that moves, coloured by place as its condition, and a grey disc as its preview."""
+    y, x = np.mgrid[:SIDE, :SIDE]
+    count = windows * WINDOW + 1
+    frames = np.full((count, SIDE, SIDE, 3), 90 + 20 * number, np.uint8)
+    cond, preview = np.zeros_like(frames), frames.copy()
+    boxes = np.zeros((count, 3, 4), np.int16)
     for i in range(count):
-        disc = np.hypot(x - 9 - 4 * np.sin(i / 4), y - 12 - 5 * np.cos(i / 5)) < 5
-        frames[i][disc] = (200, 60, 40)
-        pictures[i][disc] = np.stack([x * 14, y * 10, 0 * x + 128], -1)[disc]
-    always = np.ones(count, bool)
-    cond = Cond(
-        frames=pictures, mask=pictures.any(-1), keypoints=np.zeros((count, 1, 2), np.float32),
-        keypoints_drawn=np.zeros((count, 1), bool), valid=always, K=np.eye(3, dtype=np.float32),
-        w2c=np.repeat(np.eye(4, dtype=np.float32)[None], count, 0), time=np.arange(count) / 25, fps=5.0,
-    )  # fmt: skip
-    return cond, frames
+        centre = 16 + 7 * np.sin(number + i / 4), 16 + 8 * np.cos(i / 5)
+        disc = np.hypot(x - centre[0], y - centre[1]) < 7
+        frames[i][disc], preview[i][disc] = (200, 60, 40), (130, 130, 120)
+        cond[i][disc] = np.stack([x * 8, y * 8, 0 * x + 128], -1)[disc]
+        boxes[i, 0] = [centre[0] - 2, centre[1] - 2, centre[0] + 2, centre[1] + 2]
+    shape = (windows, WINDOW, SIDE, SIDE, 3)
+    return Sample(frames=frames[1:].reshape(shape), cond=cond[1:].reshape(shape), preview=preview[1:].reshape(shape),
+                  reference=frames[0], boxes=boxes[1:].reshape(windows, WINDOW, 3, 4))  # fmt: skip
+
+
+def write_discs(folder) -> Samples:
+    """Write two samples."""
+    for number in range(2):
+        save_sample(folder / f"disc-{number}.safetensors", make_disc(number))
+    return Samples(folder.glob("disc-*"))
 
 
 TINY = TrainConfig(
-    steps=20, vae_steps=6, resolution=16, window=9, stride=4, batch=2, heads=2, head_width=12, layers=1, vae_width=8,
-    checkpoint_every=4, lr=4e-3,
+    base="scratch", method="full", steps=20, vae_steps=6, resolution=SIDE, window=WINDOW, batch=2, vae_batch=1,
+    heads=2, head_width=12, layers=1, vae_width=8, checkpoint_every=4, lr=4e-3, warmup=3, ema=0.8, pictures=False,
 )  # fmt: skip
 
 
 @pytest.fixture(scope="session")
-def disc():
-    return make_disc()
+def discs(tmp_path_factory):
+    return write_discs(tmp_path_factory.mktemp("discs"))
 
 
 @pytest.fixture(scope="session")
