@@ -125,22 +125,45 @@ def test_eval_of_videos_and_of_a_workspace(animated, emosh_here):
     assert motion["frames"] == 6 and motion["tracked"]["person"] == 1 and motion["jitter"] == pytest.approx(0, abs=1e-2)
 
 
+TINY = (
+    "base=scratch", "method=full", "steps=2", "vae_steps=2", "resolution=32", "layers=1", "heads=1", "vae_width=8",
+    "window=5", "overlap=1", "batch=1", "filter=false", "pictures=false", "sampling_steps=1",
+)  # fmt: skip
+
+
+def settings(*pairs):
+    return [part for pair in pairs for part in ("--set", pair)]
+
+
 def test_train_then_animate_with_the_run_then_train_on(tracked, emosh_here):
-    tiny = ["steps=2", "vae_steps=2", "resolution=32", "layers=1", "heads=1", "window=5", "overlap=1", "batch=1"]
-    options = [part for setting in tiny for part in ("--set", setting)]
-    trained = emosh_here("train", tracked / "ws", "--name", "tiny", *options, "--json")
+    trained = emosh_here("train", tracked / "ws", "--name", "tiny", *settings(*TINY), "--json")
     assert trained.code == 0, trained.err
-    assert len(trained.json["losses"]) == 2 and Path(trained.json["artifact"]).is_dir()
+    assert len(trained.json["losses"]) == trained.json["step"] == 4 and Path(trained.json["artifact"]).is_dir()
+    assert trained.json["clips"]["clips"] == trained.json["clips"]["kept"] + 1 == 1  # static, yet wanted
     clip = emosh_here(
         "animate", tracked / "ws", "--ref", tracked / "still.png", "--generator", "runs/tiny", "--i-have-consent",
-        "--set", "steps=1", "--chunks", "1", "--json",
+        "--chunks", "1", "--json",
     )  # fmt: skip
     assert clip.code == 0, clip.err
     assert len(list(open_source(clip.json["video"]).frames())) == 5
-    again = emosh_here("train", tracked / "ws", "--name", "tiny", *options, "--json").json
+    again = emosh_here("train", tracked / "ws", "--name", "tiny", *settings(*TINY), "--json").json
     assert again["cached"] is True and again["losses"] == []
     assert "runs/tiny" in emosh_here("status", tracked / "ws").out
 
+
+def test_training_leaves_out_clips_that_are_not_worth_it(tracked, emosh_here):
+    result = emosh_here("train", tracked / "ws", *settings(*TINY, "filter=true"))
+    result.check(3, "no clip is worth training on", "static 1", "--set filter=false")
+
+
+def test_training_on_synthetic_people_needs_no_clip(tmp_path, emosh_here):
+    assert emosh_here("init", tmp_path / "ws").code == 0
+    people = settings(*TINY, "people=2", "resolution=64", "pictures=true")
+    trained = emosh_here("train", tmp_path / "ws", "--name", "people", *people, "--json")
+    assert trained.code == 0, trained.err
+    run = tmp_path / "ws" / "runs" / "people"
+    assert len(list((run / "samples").glob("*.safetensors"))) == 2 and list((run / "pictures").glob("*.png"))
+    assert trained.json["clips"] == {} and trained.json["step"] == 4
 
 def test_layers_and_camera_are_options_and_an_orbit_is_flagged(animated, emosh_here):
     workspace = animated / "ws"
