@@ -40,18 +40,25 @@ def decode_unclamped(vae: torch.nn.Module, latents: Tensor) -> Tensor:
     return video if vae.config.patch_size is None else unpatchify(video, patch_size=vae.config.patch_size)
 
 
-def draw_clips(samples: Samples, rng: np.random.Generator, *, size: int, side: int) -> tuple[Tensor, Tensor]:
-    """Draw clips of one length.
+def draw_length(samples: Samples, rng: np.random.Generator) -> int:
+    """Draw how many frames a step's clips have; one step, one length, for stills leave the layers of time unused."""
+    lengths = {n: share for n, share in LENGTHS.items() if n <= samples.window}
+    return int(rng.choice(list(lengths), p=np.array(list(lengths.values())) / sum(lengths.values())))
+
+
+def draw_clips(
+    samples: Samples, rng: np.random.Generator, *, size: int, length: int, side: int
+) -> tuple[Tensor, Tensor]:
+    """Draw clips.
 
     Args:
-        size: B, clips of five frames; of stills four times as many, which cost as much.
+        size: B, clips of several frames; of stills four times as many, which cost as much.
+        length: n, frames.
         side: S, side of the clips [px].
 
     Returns:
         (B, 3, n, S, S) in [−1, 1] and the weight of each pixel (B, 1, n, S, S).
     """
-    lengths = {n: share for n, share in LENGTHS.items() if n <= samples.window}
-    length = int(rng.choice(list(lengths), p=np.array(list(lengths.values())) / sum(lengths.values())))
     clips = [_draw_clip(samples, rng, length, side) for _ in range(size * (1 if length > 1 else 4))]
     pictures, weights = (np.stack(part) for part in zip(*clips))
     return to_tensor(pictures), torch.from_numpy(weights)[:, None]

@@ -14,7 +14,7 @@ from emosh_core.generate.models import Networks, Spec, build, load, save_network
 from emosh_core.settings import TrainConfig
 from emosh_core.training import adapter
 from emosh_core.training.augment import draw_layout
-from emosh_core.training.autoencoder import draw_clips, normalise, reconstruction_loss
+from emosh_core.training.autoencoder import draw_clips, draw_length, normalise, reconstruction_loss
 from emosh_core.training.descent import Recipe
 from emosh_core.training.engine import join_ranks
 from emosh_core.training.flow import flow_loss, probe
@@ -84,8 +84,9 @@ def _train_vae(run: Run, networks: Networks, samples: Samples, config: TrainConf
     """Train the VAE, or what is left of it; return the networks with its average and the latents' statistics."""
 
     def loss_at(step: int, group: int) -> Tensor:
-        rng = np.random.default_rng([config.seed, 0, step, group])
-        clips, weight = draw_clips(samples, rng, size=config.vae_batch, side=min(VAE_SIDE, samples.side))
+        length = draw_length(samples, np.random.default_rng([config.seed, 2, step]))
+        rng, side = np.random.default_rng([config.seed, 0, step, group]), min(VAE_SIDE, samples.side)
+        clips, weight = draw_clips(samples, rng, size=config.vae_batch, length=length, side=side)
         return reconstruction_loss(networks.vae, clips.to(networks.device), weight.to(networks.device))
 
     def write(folder: Path, averaged: dict[str, Tensor]) -> None:

@@ -29,7 +29,9 @@ from emosh_core.artifacts import Cond, Motion
 from emosh_core.body.assets import load_body
 from emosh_core.generate.animate import animate
 from emosh_core.generate.chunks import plan_chunks
+from emosh_core.generate.diffusion import DiffusionGenerator
 from emosh_core.generate.generator import Generator, Reference
+from emosh_core.generate.names import MINI, PREVIEW, mini_folder
 from emosh_core.generate.preview import Cameras, PreviewGenerator
 from emosh_core.metrics.evaluate import PSNR_CAP
 from emosh_core.metrics.following import drift
@@ -41,8 +43,8 @@ from emosh_core.settings import AnimateConfig, RenderConfig
 from emosh_core.video_io import write_image
 
 ROOT = Path(__file__).parents[2]
-MINI, PREVIEW, FILM = "mini", "preview", "film"
-"""Two generators, and the true frames: what detector and colours say of them is the best that one can hope for."""
+FILM = "film"
+"""The true frames: what detector and colours say of them is the best that one can hope for."""
 COMPARED = (128, 256)
 """Sides at which pictures are compared [px], as far as they are made that large."""
 CHUNK, OVERLAP = 17, 5
@@ -94,10 +96,15 @@ def main() -> None:
 
 def open_generator(name: str, target: Motion, cond: Cond, reference: Reference) -> Generator:
     """Return the generator of this name for a target, its condition pictures and a reference."""
-    if name == PREVIEW:
+
+    def preview() -> Generator:
         size = cond.frames.shape[2], cond.frames.shape[1]
         return PreviewGenerator(target, reference, load_body(), size, Cameras(cond.K, cond.w2c))
-    raise NotImplementedError(f"{name} cannot be opened yet: measure with --generators {PREVIEW}")
+
+    if name == PREVIEW:
+        return preview()
+    folder, config = mini_folder(), AnimateConfig()
+    return DiffusionGenerator.from_folder(folder, cond, reference, config, name=name, preview=preview)
 
 
 def run(options) -> dict:

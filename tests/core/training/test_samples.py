@@ -170,8 +170,9 @@ def test_cached_latents_are_those_of_encoding_now(networks, discs, latents):
 
 
 def test_clips_for_the_vae_weigh_face_and_hands_most(discs):
-    clips, weight = draw_clips(discs, np.random.default_rng(1), size=2, side=16)
-    assert clips.shape[0] == weight.shape[0] and clips.shape[2:] == weight.shape[2:]
+    clips, weight = draw_clips(discs, np.random.default_rng(1), size=2, length=5, side=16)
+    assert clips.shape == (2, 3, 5, 16, 16) and weight.shape == (2, 1, 5, 16, 16)
+    assert draw_clips(discs, np.random.default_rng(1), size=2, length=1, side=16)[0].shape == (8, 3, 1, 16, 16)
     assert clips.min() >= -1 and clips.max() <= 1
     cond = np.zeros((1, 8, 8, 3), np.uint8)
     cond[0, 2:6, 2:6] = 50
