@@ -2,11 +2,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .setup-stamp
 DEMO := demo_workspace
+MINI := build/mini
 DRIVING := $(DEMO)/inputs/driving
 REFERENCE := $(DEMO)/inputs/reference
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-head test check lint fmt bench-raster bench-retarget bench-preview bench-synth bench-track bench-track-accuracy bench-mini bench-demo gpu clean
+.PHONY: help setup demo demo-head test check lint fmt bench-raster bench-retarget bench-preview bench-synth bench-track bench-track-accuracy bench-mini train-mini bench-demo gpu clean
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -75,6 +76,11 @@ bench-track-accuracy: $(STAMP) ## Score the tracker and its ablations against sy
 
 bench-mini: $(STAMP) ## Score the generator mini beside preview on people it never saw (its tests first); CLIPS=12 ASSETS=pack
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python tests/benchmarks/bench_mini.py $(if $(CLIPS),--clips $(CLIPS)) $(if $(ASSETS),--assets $(ASSETS))
+
+train-mini: $(STAMP) ## Train the generator that ships, MINUTES=10 at a time, ASSETS=pack; the next call goes on
+	$(BIN)/emosh init $(MINI)
+	$(BIN)/emosh train $(MINI) --config scripts/mini.toml --set minutes=$(or $(MINUTES),10) $(if $(ASSETS),--set assets=$(ASSETS))
+	@echo "to ship it: $(BIN)/python scripts/ship_mini.py $(MINI)/runs/mini"
 
 bench-demo: demo demo-head ## Write the figures of both demos to benchmarks/results/demo.json
 	$(BIN)/python tests/benchmarks/bench_demo.py $(DEMO) $(DEMO)_head
