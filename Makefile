@@ -26,18 +26,18 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 demo: $(STAMP) ## Make the still of a short heavy man do the jumping jacks of a slim one
 	$(BIN)/emosh init $(DEMO)
 	$(BIN)/emosh track $(DRIVING)/demo_fullbody_jumping_jack.mp4 -o $(DEMO)
-	$(BIN)/emosh animate $(DEMO) --ref $(REFERENCE)/ref_short_heavy.jpg --generator preview --i-have-consent \
-		-o $(DEMO)/demo.mp4
+	$(BIN)/emosh animate $(DEMO) --ref $(REFERENCE)/ref_short_heavy.jpg --generator preview --i-have-consent
+	$(BIN)/emosh animate $(DEMO) --ref $(REFERENCE)/ref_short_heavy.jpg --i-have-consent -o $(DEMO)/demo.mp4
 	$(BIN)/emosh eval $(DEMO) -o $(DEMO)/report.json
 	$(BIN)/emosh export $(DEMO) --what side-by-side -o $(DEMO)/side_by_side.mp4
-	@echo "result: $(DEMO)/demo.mp4, beside driver and condition: $(DEMO)/side_by_side.mp4"
+	@echo "result: $(DEMO)/demo.mp4, beside driver, condition and preview: $(DEMO)/side_by_side.mp4"
 	@echo "report: $(DEMO)/report.json (overlay, condition video and clip: $(DEMO)/media/)"
 
 demo-head: $(STAMP) ## Make the portrait of an astronaut smile like the man in the head clip
 	$(BIN)/emosh init $(DEMO)_head
 	$(BIN)/emosh track $(DEMO)_head/inputs/driving/demo_head_single_face.mp4 -o $(DEMO)_head
-	$(BIN)/emosh animate $(DEMO)_head --ref $(DEMO)_head/inputs/reference/astronaut_halfbody.png \
-		--generator preview --i-have-consent -o $(DEMO)_head/demo.mp4
+	$(BIN)/emosh animate $(DEMO)_head --ref $(DEMO)_head/inputs/reference/astronaut_halfbody.png --i-have-consent \
+		-o $(DEMO)_head/demo.mp4
 	$(BIN)/emosh eval $(DEMO)_head -o $(DEMO)_head/report.json
 	@echo "result: $(DEMO)_head/demo.mp4"
 	@echo "report: $(DEMO)_head/report.json"

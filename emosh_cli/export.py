@@ -25,6 +25,8 @@ def export(
 ):
     """Write the newest clip as a video or as pictures; by default driver, condition and result side by side.
 
+    If other generators made the same clip, for example `preview`, theirs stand beside it.
+
     Example: emosh export ws --what side-by-side -o side_by_side.mp4
     """
     from emosh_cli.console import Console, print_json

@@ -15,7 +15,7 @@ from emosh_core.video_io import VideoWriter, open_source, write_image
 from emosh_core.workspace.artifact import read, read_header
 
 What = Literal["side-by-side", "cond", "result"]
-"""What can be exported; side by side stand driver, condition and result."""
+"""What can be exported; side by side stand driver, condition, result, and what other generators made of the same."""
 DIGITS = 5
 
 
@@ -29,6 +29,8 @@ class Panels:
     """The driving video."""
     video: Path
     """The clip's own."""
+    others: dict[str, Path]
+    """Generator to its video of the same target, condition and still, of as many frames."""
 
     def frames(self, what: What) -> Iterator[np.ndarray]:
         """Yield the frames (H, W, 3) uint8, one for each time of the clip.
@@ -42,6 +44,7 @@ class Panels:
             "cond": (np.asarray(self.cond.frames[t]) for t in range(count)),
             "result": (frame for _, frame in open_source(self.video).frames()),
         }
+        sources |= {name: (frame for _, frame in open_source(path).frames()) for name, path in self.others.items()}
         names = tuple(sources) if what == "side-by-side" else (what,)
         for t in range(count):
             row = [next(sources[name], None) for name in names]
@@ -78,10 +81,23 @@ def newest_panels(line: Line, motion: Path | None = None) -> Panels:
         if not video.is_file():
             raise ArtifactError("the newest clip's video is gone", found=clip.video, fix="run `emosh animate` again")
         cond = read(paths["cond"], Cond, lazy=("frames", "mask"))
-        return Panels(clip=clip, cond=cond, driver=line.source(line.take(paths["driver"])), video=video)
+        return Panels(clip=clip, cond=cond, driver=line.source(line.take(paths["driver"])), video=video,
+                      others=_others(line, artifact, clip, made_from))  # fmt: skip
     found = f"none of {motion}" if motion else "nothing"
     fix = f"emosh animate {line.workspace.root} --ref STILL"
     raise ArtifactError(f"there is no clip in the workspace {line.workspace.root}", found=found, fix=fix)
+
+
+def _others(line: Line, newest: Path, clip: Clip, made_from: dict[str, str]) -> dict[str, Path]:
+    """Return the newest video of each other generator that was made from the same."""
+    found = {}
+    for artifact in line.workspace.artifacts("animate"):
+        header = read_header(artifact)["values"]
+        video = line.workspace.root / header["video"]
+        other = artifact != newest and header["generator"] != clip.generator
+        if other and _inputs(line.take(artifact)) == made_from and video.is_file() and len(read(artifact, Clip).time) == len(clip.time):
+            found[header["generator"]] = video
+    return found
 
 
 def _inputs(step: Step) -> dict[str, str]:

@@ -6,8 +6,9 @@ import torch
 
 from emosh_core.errors import AssetError
 from emosh_core.generate.animate import animate
-from emosh_core.generate.diffusion import DiffusionGenerator, latest_checkpoint
-from emosh_core.generate.generator import Reference
+from emosh_core.generate.diffusion import DiffusionGenerator, keep_detail, latest_checkpoint
+from emosh_core.generate.generator import Chunk, Reference
+from emosh_core.generate.models import Spec, build
 from emosh_core.generate.pixels import Letterbox, to_frames
 from emosh_core.settings import AnimateConfig
 
@@ -81,3 +82,45 @@ def test_motion_reference_and_seed_all_matter(make_generator, networks, make_con
 def test_a_run_without_checkpoint_is_refused(tmp_path):
     with pytest.raises(AssetError, match="holds no checkpoint"):
         latest_checkpoint(tmp_path)
+
+
+def test_detail_is_kept_where_clip_and_preview_agree_and_dropped_where_they_do_not():
+    shown = torch.rand(3, 2, 32, 32, generator=torch.Generator().manual_seed(0)) - 0.5
+    base = 0.5 * shown  # a round trip that halves the contrast
+    same, keep = keep_detail(base.clone(), base, shown)
+    torch.testing.assert_close(same, shown)
+    assert (keep == 1).all()
+    made = base.clone()
+    made[:, :, :16] = 0.9
+    mixed, keep = keep_detail(made, base, shown)
+    assert (keep[:, :12] < 0.01).all() and (keep[:, 20:] > 0.99).all()
+    torch.testing.assert_close(mixed[:, :, 22:], shown[:, :, 22:], rtol=0, atol=2e-2)
+    torch.testing.assert_close(mixed[:, :, :12], made[:, :, :12], rtol=0, atol=2e-2)
+
+
+class Drawn:
+    """A preview generator that draws what it is told to."""
+
+    name, window, overlap = "drawn", 16, 0
+
+    def __init__(self, frames):
+        self.frames = frames
+
+    def generate(self, indices, *, seed, state):
+        return Chunk(frames=self.frames[indices])
+
+
+def test_an_untrained_corrector_shows_the_preview_itself(make_cond):
+    spec = Spec(resolution=32, window=9, overlap=5, prediction="correction", cond_fill="preview", detail=True)
+    networks = build(spec, heads=2, head_width=12, layers=1, vae_width=8, seed=1)
+    frames = np.random.default_rng(2).random((14, 20, 14, 3)).astype(np.float32)
+    reference = Reference(image=np.full((30, 18, 3), 90, np.uint8), motion=None)
+    config = AnimateConfig(steps=3)
+    generator = DiffusionGenerator(
+        networks, make_cond(14), reference, config, name="new", preview=Drawn(frames)
+    )  # fmt: skip
+    made = []
+    animate(generator, 9, config, write=made.append)
+    assert np.abs(np.array(made) / 255 - frames[:9]).max() < 0.02
+    with pytest.raises(ValueError, match="needs a preview generator"):
+        DiffusionGenerator(networks, make_cond(14), reference, config, name="new")
