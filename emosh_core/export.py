@@ -94,8 +94,9 @@ def _others(line: Line, newest: Path, clip: Clip, made_from: dict[str, str]) -> 
     for artifact in line.workspace.artifacts("animate"):
         header = read_header(artifact)["values"]
         video = line.workspace.root / header["video"]
-        other = artifact != newest and header["generator"] != clip.generator
-        if other and _inputs(line.take(artifact)) == made_from and video.is_file() and len(read(artifact, Clip).time) == len(clip.time):
+        if artifact == newest or header["generator"] == clip.generator or not video.is_file():
+            continue
+        if _inputs(line.take(artifact)) == made_from and len(read(artifact, Clip).time) == len(clip.time):
             found[header["generator"]] = video
     return found
 
