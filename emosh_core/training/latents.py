@@ -124,7 +124,7 @@ class Latents:
             tail: latent frames that two chunks share.
         """
         rows = [self._one(rng, warp) for _ in range(size)]
-        columns = {name: torch.stack([row[name] for row in rows]).float().to(device) for name in rows[0]}
+        columns = {name: torch.stack([row[name].float() for row in rows]).to(device) for name in rows[0]}
         clips = columns["frames"]
         fills = {"paste": lambda: grey.to(device), "preview": lambda: columns["preview"],
                  "reference": lambda: columns["reference"].expand_as(clips)}  # fmt: skip

@@ -149,6 +149,12 @@ def test_other_predictions_and_fills_train_too(discs, tiny, tmp_path, prediction
     assert load(result.checkpoint).spec.cond_fill == fill
 
 
+def test_half_precision_trains_too(straight, discs, tiny, tmp_path):
+    result = train(discs, replace(tiny, precision="bf16", steps=12), tmp_path, data="discs")
+    assert result.probe_after < result.probe_before
+    assert result.losses[:3] == pytest.approx(straight[1].losses[:3], rel=0.05)
+
+
 def test_a_trained_generator_is_trained_on_without_touching_its_vae(straight, discs, tiny, tmp_path):
     base = load(straight[1].checkpoint)
     result = train(discs, replace(tiny, base="runs/first", steps=6), tmp_path, data="discs", base=base)
