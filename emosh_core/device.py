@@ -31,3 +31,13 @@ def resolve_device(choice: str) -> str:
             f"there is no device {choice}", found=f"{count} CUDA devices, torch {torch.__version__}", fix="--device cpu"
         )
     return f"cuda:{index}"
+
+
+def computes_bf16(device) -> bool:
+    """Say whether a device (a torch.device) multiplies bf16 natively; emulation would be slower than fp32."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # torch has no public way to ask
+    return device.type == "cpu" and probe is not None and probe()

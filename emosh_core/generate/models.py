@@ -5,6 +5,8 @@ safetensors) and `generator.json` with the fields of `Spec`.
 """
 
 import json
+import warnings
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
@@ -14,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from emosh_core.device import computes_bf16
 from emosh_core.errors import AssetError, MissingDependencyError
 from emosh_core.generate.flow_matching import velocity_from_z0
 from emosh_core.generate.layout import MASK_CHANNELS, latent_count, model_channels
@@ -41,6 +44,8 @@ class Spec:
     """Sampling steps per chunk, unless somebody wants another number."""
     shift: float = 3.0
     """How much of the sampling goes to high noise; 1 is uniform."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """What the transformer computes in when it samples; bf16 only where the device does that natively."""
     detail: bool = False
     """Frames are the preview's plus what the decoded latents differ by: what the VAE cannot hold stays sharp."""
 
@@ -114,7 +119,10 @@ class Networks:
         # One zero token: its projection is a learnt constant, which is all that a fixed prompt is.
         context = zt.new_zeros(len(zt), 1, self.transformer.config.text_dim)
         hidden = torch.cat([zt, channels], 1)
-        output = self.transformer(hidden, timestep=1000 * t, encoder_hidden_states=context, return_dict=False)[0]
+        half = self.spec.precision == "bf16" and not torch.is_grad_enabled() and computes_bf16(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext():
+            output = self.transformer(hidden, timestep=1000 * t, encoder_hidden_states=context, return_dict=False)[0]
+        output = output.to(zt.dtype)
         if self.spec.prediction == "correction":
             count = zt.shape[1]
             output = output + channels[:, MASK_CHANNELS : MASK_CHANNELS + count]
@@ -130,6 +138,8 @@ def _wan_classes() -> tuple[type, type]:
             found=str(error),
             fix='pip install "emosh[diffusion]", or animate with generator = "preview"',
         ) from error
+    # diffusers keeps these norms in fp32 on purpose; under autocast torch says each time that it noticed.
+    warnings.filterwarnings("ignore", message="Mismatch dtype between input and weight", category=UserWarning)
     return AutoencoderKLWan, WanTransformer3DModel
 
 

@@ -75,14 +75,15 @@ class Run:
             begun = time.perf_counter()
             groups = range(engine.rank * recipe.accumulate, (engine.rank + 1) * recipe.accumulate)
             loss = engine.step([partial(loss_at, self.step, group) for group in groups])
-            self._log(name, loss, learning_rate(recipe, self.step - first), time.perf_counter() - begun)
+            seconds = time.perf_counter() - begun
+            self._log(name, loss, learning_rate(recipe, self.step - first), seconds)
             self.step += 1
             if self.step % self.checkpoint_every == 0 or self.step == last or self.stopped:
                 self._keep(engine, write)
                 if look and self.leads:
                     look(self.newest)
             if self.progress is not None:
-                self.progress(self.step, self.total, f"{name}, loss {loss:.4f}")
+                self.progress(self.step, self.total, f"{name}, loss {loss:.4f}, {seconds:.2g} s/step")
         module.eval()
 
     def _keep(self, engine: Engine, write: Callable[[Path, dict[str, Tensor]], None]) -> None:

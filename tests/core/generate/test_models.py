@@ -1,10 +1,12 @@
 """The networks: causal encoding, neutral start, exact round trip to disk."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
+from emosh_core.device import computes_bf16
 from emosh_core.errors import AssetError
 from emosh_core.generate.models import Spec, build, load, save
 
@@ -53,3 +55,15 @@ def test_a_fresh_vae_keeps_a_still_clip_still(networks):
     still = torch.rand(1, 3, 1, 32, 32) * 2 - 1
     clip = networks.decode(networks.encode(still.repeat(1, 1, 9, 1, 1)))
     torch.testing.assert_close(clip, networks.decode(networks.encode(still)).expand_as(clip), rtol=0, atol=1e-5)
+
+
+def test_half_precision_is_near_and_stays_out_of_training(networks):
+    half = replace(networks, spec=replace(networks.spec, precision="bf16"))
+    zt, channels = torch.randn(1, 16, 4, 4, 4), torch.randn(1, 37, 4, 4, 4)
+    with torch.no_grad():
+        exact, near = (each.velocity(zt, torch.tensor([0.5]), channels) for each in (networks, half))
+    assert near.dtype == torch.float32
+    torch.testing.assert_close(near, exact, rtol=0, atol=0.05 * exact.abs().max().item())
+    assert torch.equal(exact, near) != computes_bf16(torch.device("cpu"))
+    trained = half.velocity(zt, torch.tensor([0.5]), channels)
+    assert torch.equal(trained, networks.velocity(zt, torch.tensor([0.5]), channels)) and trained.requires_grad
