@@ -7,7 +7,7 @@ safetensors) and `generator.json` with the fields of `Spec`.
 import json
 import warnings
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
@@ -249,7 +249,9 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Networks:
         raise AssetError(f"{folder} holds no generator", found=f"no {path.name}", fix="train one with `emosh train`")
     values = json.loads(path.read_text())
     known = {field.name for field in fields(Spec)}
-    if set(values) != known or any(values[key] not in choices for key, choices in _choices().items()):
+    needed = {field.name for field in fields(Spec) if field.default is MISSING}
+    wrong = [key for key, choices in _choices().items() if key in values and values[key] not in choices]
+    if not needed <= set(values) <= known or wrong:
         raise AssetError(
             f"{path} is not what this version writes",
             found=json.dumps(values),

@@ -1,6 +1,7 @@
 """Training of a generator: its VAE if it has none yet, then the transformer by flow matching."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,18 +14,21 @@ from emosh_core.generate.flow_matching import draw_times
 from emosh_core.generate.models import Networks, Spec, build, load, save_network, save_spec
 from emosh_core.settings import TrainConfig
 from emosh_core.training import adapter
+from emosh_core.training.ahead import Ahead
 from emosh_core.training.augment import draw_layout
 from emosh_core.training.autoencoder import draw_clips, draw_length, normalise, reconstruction_loss
 from emosh_core.training.descent import Recipe
 from emosh_core.training.engine import join_ranks
 from emosh_core.training.flow import flow_loss, probe
-from emosh_core.training.latents import Latents, cache_latents
+from emosh_core.training.latents import Batch, Latents, cache_latents
 from emosh_core.training.pictures import draw_sheet
 from emosh_core.training.run import Run, meet, open_run
 from emosh_core.training.samples import Samples
 
 MAY_CHANGE = {"name", "steps", "checkpoint_every", "minutes", "pictures", "zero", "gradient_checkpointing"}
 """Settings that a continued run may have otherwise."""
+AHEAD = 6
+"""Steps whose data are drawn before they are needed."""
 VAE_SIDE = 128
 """Largest side of the clips that a VAE is trained on [px]."""
 
@@ -83,18 +87,23 @@ def train(
 def _train_vae(run: Run, networks: Networks, samples: Samples, config: TrainConfig) -> Networks:
     """Train the VAE, or what is left of it; return the networks with its average and the latents' statistics."""
 
-    def loss_at(step: int, group: int) -> Tensor:
+    def draw(step: int, group: int) -> tuple[Tensor, Tensor]:
         length = draw_length(samples, np.random.default_rng([config.seed, 2, step]))
         rng, side = np.random.default_rng([config.seed, 0, step, group]), min(VAE_SIDE, samples.side)
-        clips, weight = draw_clips(samples, rng, size=config.vae_batch, length=length, side=side)
-        return reconstruction_loss(networks.vae, clips.to(networks.device), weight.to(networks.device))
+        return draw_clips(samples, rng, size=config.vae_batch, length=length, side=side)
 
     def write(folder: Path, averaged: dict[str, Tensor]) -> None:
         _write(folder, networks, vae=averaged)
 
     # Under stage 3 a VAE, whose layers are called again and again for each clip, would only wait for its weights.
     recipe = replace(_recipe(config, config.vae_steps, config.vae_lr), zero=min(config.zero, 2))
-    run.descend("vae", networks.vae, loss_at, recipe, first=0, write=write)
+    with Ahead(draw, steps=AHEAD, workers=_drawers()) as drawn:
+
+        def loss_at(step: int, group: int) -> Tensor:
+            clips, weight = drawn(step, group)
+            return reconstruction_loss(networks.vae, clips.to(networks.device), weight.to(networks.device))
+
+        run.descend("vae", networks.vae, loss_at, recipe, first=0, write=write)
     meet(run.ranks)
     networks = replace(networks, vae=load(run.newest, networks.device).vae)
     if run.step == config.vae_steps:
@@ -128,14 +137,13 @@ def _train_transformer(
     if config.method == "lora":
         adapter.attach(networks.transformer, rank=config.rank)
 
-    def loss_at(step: int, group: int) -> Tensor:
+    def draw(step: int, group: int) -> tuple[Batch, Tensor, torch.Generator]:
         rng = np.random.default_rng([config.seed, 1, step, group])
         layout = draw_layout(rng, temporal=config.temporal, aligned=config.aligned)
         batch = latents.draw(rng, size=config.batch, layout=layout, warp=config.warp, fill=spec.cond_fill, grey=grey,
                              tail=spec.tail_latents, device=networks.device)  # fmt: skip
         generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-        times = draw_times(config.batch, shift=config.shift, generator=generator)
-        return flow_loss(networks, batch, times, generator)
+        return batch, draw_times(config.batch, shift=config.shift, generator=generator), generator
 
     def write(folder: Path, averaged: dict[str, Tensor]) -> None:
         if config.method == "lora":
@@ -149,7 +157,17 @@ def _train_transformer(
                        run.folder / "pictures" / f"{checkpoint.name}.png")  # fmt: skip
 
     recipe = _recipe(config, config.steps, config.lr)
-    run.descend("transformer", networks.transformer, loss_at, recipe, first=first, write=write, look=look)
+    with Ahead(draw, steps=AHEAD, workers=_drawers()) as drawn:
+
+        def loss_at(step: int, group: int) -> Tensor:
+            return flow_loss(networks, *drawn(step, group))
+
+        run.descend("transformer", networks.transformer, loss_at, recipe, first=first, write=write, look=look)
+
+
+def _drawers() -> int:
+    """Return how many threads draw data: what a small machine can spare is one."""
+    return max(1, min(8, len(os.sched_getaffinity(0)) // 2))
 
 
 def _recipe(config: TrainConfig, steps: int, lr: float) -> Recipe:

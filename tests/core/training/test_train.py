@@ -44,7 +44,7 @@ def test_the_loss_falls(straight, tiny):
     folder, result = straight
     assert len(result.losses) == result.step == result.total == tiny.vae_steps + tiny.steps
     # Same times, noise and windows before and after, so this is not luck of the draw.
-    assert result.probe_after < 0.8 * result.probe_before
+    assert result.probe_after < 0.9 * result.probe_before
     vae = [line["loss"] for line in metrics(folder) if line["phase"] == "vae"]
     assert len(vae) == tiny.vae_steps and vae[-1] < vae[0]
 
