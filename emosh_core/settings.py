@@ -166,7 +166,7 @@ class TrainConfig:
     filter: bool = True
     """Leave out tracked clips without a face, with too small a face, with hidden hands, or static ([filter])."""
     steps: int = 200
-    """Steps of the transformer."""
+    """Steps of the transformer; 0 trains a new VAE alone."""
     vae_steps: int = 400
     """Steps of a new VAE before it; it is frozen afterwards."""
     resolution: int = 256
@@ -246,9 +246,10 @@ class TrainConfig:
             found, fix = "base = scratch, method = lora", "method = full, or base = mini"
             raise ConfigError("an adapter needs trained networks to adapt", found=found, fix=fix)
         least = dict.fromkeys(("people", "minutes", "warmup"), 0) | dict.fromkeys(
-            ("rank", "steps", "vae_steps", "stride", "references", "batch", "accumulate", "vae_batch",
+            ("rank", "vae_steps", "stride", "references", "batch", "accumulate", "vae_batch",
              "sampling_steps", "checkpoint_every"), 1,
         )  # fmt: skip
+        least["steps"] = 0 if self.base == "scratch" else 1
         for key, low in least.items():
             if getattr(self, key) < low:
                 found, fix = str(getattr(self, key)), f"{key} = {low}"

@@ -11,3 +11,7 @@ OUT=${OUT:-benchmarks/results}
 "$PYTHON" tests/benchmarks/bench_raster.py --device cuda --untested --out "$OUT/raster_cuda.json"
 "$PYTHON" tests/benchmarks/bench_skin.py --device cuda | tee "$OUT/skin_cuda.json"
 "$PYTHON" tests/benchmarks/bench_synth.py --device cuda --untested --out "$OUT/synth_cuda.json"
+# A slice of training, where diffusers is at hand; what it brings back is shipped by scripts/ship_mini.py after a look.
+if "$PYTHON" -c 'import diffusers' 2>/dev/null; then
+  "$PYTHON" scripts/gpu_mini.py --minutes "${MINUTES:-5}" --out "$OUT/mini"
+fi

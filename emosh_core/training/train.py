@@ -71,7 +71,7 @@ def train(
     networks = (base or _build(config, samples)).to(ranks.device)
     if vae_steps:
         networks = _train_vae(run, networks, samples, config)
-    if run.step < vae_steps:
+    if run.step < vae_steps or not config.steps:
         return TrainResult(checkpoint=run.newest, step=run.step, total=run.total, losses=run.losses)
     latents = _latents(run, networks, samples, config)
     grey = networks.grey_latents(config.resolution)
@@ -93,7 +93,12 @@ def _train_vae(run: Run, networks: Networks, samples: Samples, config: TrainConf
         return draw_clips(samples, rng, size=config.vae_batch, length=length, side=side)
 
     def write(folder: Path, averaged: dict[str, Tensor]) -> None:
-        _write(folder, networks, vae=averaged)
+        shown = type(networks.vae).from_config(networks.vae.config)
+        shown.load_state_dict(averaged)
+        shown = replace(networks, vae=shown.to(networks.device).eval())
+        if run.step == config.vae_steps:
+            normalise(shown, samples)
+        _write(folder, shown)
 
     # Under stage 3 a VAE, whose layers are called again and again for each clip, would only wait for its weights.
     recipe = replace(_recipe(config, config.vae_steps, config.vae_lr), zero=min(config.zero, 2))
@@ -105,10 +110,7 @@ def _train_vae(run: Run, networks: Networks, samples: Samples, config: TrainConf
 
         run.descend("vae", networks.vae, loss_at, recipe, first=0, write=write)
     meet(run.ranks)
-    networks = replace(networks, vae=load(run.newest, networks.device).vae)
-    if run.step == config.vae_steps:
-        normalise(networks, samples)
-    return networks
+    return replace(networks, vae=load(run.newest, networks.device).vae)
 
 
 def _latents(run: Run, networks: Networks, samples: Samples, config: TrainConfig) -> Latents:
