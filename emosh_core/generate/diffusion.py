@@ -32,7 +32,9 @@ def latest_checkpoint(run_dir: Path) -> Path:
     return found[-1]
 
 
-DETAIL_LOST = 0.06
+UNSURE = 0.04
+"""Change (0..1, blurred) that is taken for the sampling's own noise: what changes less stays as the preview has it."""
+DETAIL_LOST = 0.25
 """Change (0..1, blurred) at which little of the preview's own detail is kept: there it shows something else."""
 DETAIL_BLUR = 0.008
 """Spread of that blur, as a share of the square's side."""
@@ -100,9 +102,11 @@ class DiffusionGenerator:
         video = networks.decode(latents)[0].cpu()
         if networks.spec.detail:
             base = networks.decode(fill)[0].cpu()
-            detailed, keep = keep_detail(video, base, 2 * torch.from_numpy(self._squares(shown)).movedim(-1, 0) - 1)
-            frames = np.stack([self._add_detail(*each) for each in zip(shown, *map(to_frames, (video, base)), keep)])
-            video = detailed
+            share, keep = trust_in_preview(video, base)
+            parts = zip(shown, to_frames(video), to_frames(base), share, keep)
+            frames = np.stack([self._add_detail(*part) for part in parts])
+            small = 2 * torch.from_numpy(self._squares(shown)).movedim(-1, 0) - 1
+            video = add_detail(small, video, base, torch.from_numpy(share), torch.from_numpy(keep)).clamp(-1, 1)
         else:
             frames = np.stack([self._letterbox.unfit(frame) for frame in to_frames(video)])
         return Chunk(
@@ -121,35 +125,38 @@ class DiffusionGenerator:
         grey = self._networks.grey_latents()
         return grey if self._networks.spec.cond_fill == "paste" else self._reference_latent.expand_as(grey)
 
-    def _add_detail(self, shown: np.ndarray, made: np.ndarray, base: np.ndarray, keep: np.ndarray) -> np.ndarray:
-        """Return a frame (H, W, 3): what was made, and where it agrees with the preview the preview's own detail.
-
-        Args:
-            shown: (H, W, 3) the preview's picture.
-            made, base: (R, R, 3) the decoded clip, and the preview's picture after a round trip through the VAE.
-            keep: (R, R), how much of the detail.
-        """
-        made, base, keep = (self._letterbox.unfit(part) for part in (made, base, keep))
-        return (made + keep[..., None] * (shown - base)).clip(0, 1)
+    def _add_detail(self, shown: np.ndarray, *small: np.ndarray) -> np.ndarray:
+        """Return a frame (H, W, 3) of the preview's picture (H, W, 3) and of what `add_detail` takes besides, small."""
+        made, base, share, keep = (self._letterbox.unfit(part) for part in small)
+        return add_detail(shown, made, base, share[..., None], keep[..., None]).clip(0, 1)
 
 
-def keep_detail(video: Tensor, base: Tensor, shown: Tensor) -> tuple[Tensor, np.ndarray]:
-    """Give what was made the detail of the preview wherever the two agree.
-
-    The VAE loses the same of both; what the preview's round trip lost is known, and added again.
+def trust_in_preview(video: Tensor, base: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Say where a clip differs from the preview enough to be believed, and where so much that nothing else is.
 
     Args:
         video: (3, T, R, R) in [−1, 1], the decoded clip.
         base: (3, T, R, R), the preview's pictures after a round trip through the VAE.
-        shown: (3, T, R, R), those pictures.
 
     Returns:
-        The clip (3, T, R, R) and how much of the detail was kept (T, R, R) in [0, 1].
+        Share of the change that is made (T, R, R), and of the preview's detail that is kept, both in [0, 1].
     """
     change = (video - base).abs().mean(0).numpy() / 2
     spread = DETAIL_BLUR * change.shape[-1]
-    keep = np.stack([np.exp(-((gaussian_filter(frame, spread) / DETAIL_LOST) ** 2)) for frame in change])
-    return (video + torch.from_numpy(keep) * (shown - base)).clamp(-1, 1), keep
+    change = np.stack([gaussian_filter(frame, spread) for frame in change])
+    return 1 - np.exp(-((change / UNSURE) ** 2)), np.exp(-((change / DETAIL_LOST) ** 2))
+
+
+def add_detail(shown, made, base, share, keep):
+    """Return pictures with the preview's detail, arrays or tensors alike.
+
+    The VAE loses the same of clip and preview; what the preview's round trip lost is known, and added again.
+
+    Args:
+        shown, made, base: the preview's pictures, the decoded clip, and the preview's after a round trip.
+        share, keep: of `trust_in_preview`.
+    """
+    return base + share * (made - base) + keep * (shown - base)
 
 
 @torch.no_grad()

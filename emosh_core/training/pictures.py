@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from emosh_core.durable import durable_file
-from emosh_core.generate.diffusion import keep_detail, sample
+from emosh_core.generate.diffusion import add_detail, sample, trust_in_preview
 from emosh_core.generate.layout import Conditions
 from emosh_core.generate.models import Networks
 from emosh_core.generate.pixels import Letterbox, to_frames, to_tensor
@@ -60,5 +60,6 @@ def make_again(networks: Networks, pictures: dict[str, np.ndarray], reference: n
     video = networks.decode(sample(networks, conditions, AnimateConfig(), seed=0))[0].cpu()
     if spec.detail:
         base = networks.decode(encoded["preview"])[0].cpu()
-        video = keep_detail(video, base, to_tensor(pictures["preview"]))[0]
+        trust = (torch.from_numpy(part) for part in trust_in_preview(video, base))
+        video = add_detail(to_tensor(pictures["preview"]), video, base, *trust)
     return np.rint(255 * to_frames(video)).astype(np.uint8)

@@ -6,7 +6,7 @@ import torch
 
 from emosh_core.errors import AssetError
 from emosh_core.generate.animate import animate
-from emosh_core.generate.diffusion import DiffusionGenerator, keep_detail, latest_checkpoint
+from emosh_core.generate.diffusion import DiffusionGenerator, add_detail, latest_checkpoint, trust_in_preview
 from emosh_core.generate.generator import Chunk, Reference
 from emosh_core.generate.models import Spec, build
 from emosh_core.generate.pixels import Letterbox, to_frames
@@ -87,15 +87,22 @@ def test_a_run_without_checkpoint_is_refused(tmp_path):
 def test_detail_is_kept_where_clip_and_preview_agree_and_dropped_where_they_do_not():
     shown = torch.rand(3, 2, 32, 32, generator=torch.Generator().manual_seed(0)) - 0.5
     base = 0.5 * shown  # a round trip that halves the contrast
-    same, keep = keep_detail(base.clone(), base, shown)
+
+    def blended(made):
+        share, keep = (torch.from_numpy(part) for part in trust_in_preview(made, base))
+        return add_detail(shown, made, base, share, keep), share, keep
+
+    same, share, keep = blended(base.clone())
     torch.testing.assert_close(same, shown)
-    assert (keep == 1).all()
+    assert (share == 0).all() and (keep == 1).all()
     made = base.clone()
-    made[:, :, :16] = 0.9
-    mixed, keep = keep_detail(made, base, shown)
-    assert (keep[:, :12] < 0.01).all() and (keep[:, 20:] > 0.99).all()
+    made[:, :, :16] += 1.6
+    mixed, share, keep = blended(made)
+    assert (keep[:, :12] < 0.01).all() and (share[:, :12] > 0.99).all() and (keep[:, 20:] > 0.99).all()
     torch.testing.assert_close(mixed[:, :, 22:], shown[:, :, 22:], rtol=0, atol=2e-2)
     torch.testing.assert_close(mixed[:, :, :12], made[:, :, :12], rtol=0, atol=2e-2)
+    noise, _, _ = blended(base + 0.01)
+    torch.testing.assert_close(noise, shown, rtol=0, atol=1e-3)
 
 
 class Drawn:
