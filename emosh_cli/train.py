@@ -26,11 +26,11 @@ def train(
 ):
     """Teach a generator the people in the tracked clips, or continue the run where it stopped.
 
-    By default an adapter (LoRA) for mini, the small generator that ships with the package, on every tracked clip of
-    the workspace; `--set base=scratch --set method=full --set people=1000` makes a generator of its own from
-    synthetic people. Several processes: torchrun --nproc-per-node 2 -m emosh_cli train ws --set zero=2.
+    `--set base=runs/NAME` trains an adapter (LoRA) for a generator on every tracked clip of the workspace that is worth
+    it; `--set base=scratch` makes new networks, `--set people=1000` from synthetic people instead of clips. Several
+    processes: torchrun --nproc-per-node 2 -m emosh_cli train ws --set zero=2.
 
-    Example: emosh train ws --name me --set steps=500 && emosh animate ws --ref still.jpg --generator runs/me
+    Example: emosh train ws --name me --set base=runs/own && emosh animate ws --ref still.jpg --generator runs/me
     """
     from emosh_cli.console import print_json
     from emosh_cli.session import Session, find_workspace

@@ -21,7 +21,7 @@ from emosh_core import settings as stage_settings
 from emosh_core.artifacts import Clip, Cond, Motion, Target
 from emosh_core.config import result_settings
 from emosh_core.errors import ArtifactError, AssetError, ConfigError
-from emosh_core.generate.names import MINI, PREVIEW, choose, mini_folder
+from emosh_core.generate.names import MINI, PREVIEW, choose, choose_base, mini_folder
 from emosh_core.making import Making
 from emosh_core.models import KINDS, registered, require, state_of
 from emosh_core.tracker.estimators.names import find_result, parse_estimators, weights_of
@@ -71,7 +71,9 @@ class Line:
         self.workspace = workspace
         self.settings = STANDARD_SETTINGS | (settings or {})
         name, self._why = choose(self.settings["animate"].generator)
+        base, method = choose_base(self.settings["train"].base, self.settings["train"].method)
         self.settings = with_settings(self.settings, "animate", generator=name)
+        self.settings = with_settings(self.settings, "train", base=base, method=method)
 
     def track(self, path: Path, *, still: bool = False) -> Step:
         """Track a video, an image or a folder of images.

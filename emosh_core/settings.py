@@ -153,10 +153,11 @@ class TrainConfig:
 
     name: str = "first"
     """Name of the run; it lies in `runs/NAME`."""
-    base: str = "mini"
-    """What is trained on: `mini`, a finished run, for example `runs/first`, or `scratch` for new networks."""
-    method: Literal["lora", "full"] = "lora"
-    """Train a small adapter beside the frozen transformer, or all of it."""
+    base: str = "auto"
+    """What is trained on: `mini`, a finished run, for example `runs/first`, `scratch` for new networks, or `auto` for
+    mini where the package holds its weights, else new networks."""
+    method: Literal["auto", "lora", "full"] = "auto"
+    """Train a small adapter beside the frozen transformer, or all of it; `auto` adapts what is trained already."""
     rank: int = 32
     """Rank of the adapter."""
     people: int = 0

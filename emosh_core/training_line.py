@@ -13,13 +13,12 @@ from emosh_core.artifacts import Cond, Motion
 from emosh_core.device import resolve_device
 from emosh_core.durable import durable_file
 from emosh_core.errors import ArtifactError, AssetError
-from emosh_core.generate.names import MINI, mini_folder
+from emosh_core.generate.names import MINI, SCRATCH, mini_folder, mini_ships
 from emosh_core.line import Line, Step
 from emosh_core.runner import Planned, Report, plan, run
 from emosh_core.workspace import layout
 from emosh_core.workspace.artifact import read_header
 
-SCRATCH = "scratch"
 SECONDS_PER_STEP = 1.5
 """First guess of a training step's cost on two cores."""
 SAMPLE_KEYS = ("people", "assets", "seed", "resolution", "stride", "references")
@@ -122,7 +121,7 @@ def _base(line: Line, name: str, device: str):
 
     if name != MINI:
         return load(latest_checkpoint(line.workspace.root / name), device)
-    if not (mini_folder() / "generator.json").is_file():
+    if not mini_ships():
         fix = "--set base=scratch --set method=full"
         raise AssetError("the package holds no weights of mini", found=f"no {mini_folder()}", fix=fix)
     return load(mini_folder(), device)

@@ -58,6 +58,7 @@ def train(
     Args:
         run_dir: gets `metrics.jsonl`, `latents/`, `checkpoints/` and `pictures/`.
         data: names the samples; a run is not continued with others.
+        config: `method` says lora or full, not auto.
         base: what to start from; without it a new VAE is trained first, and a transformer of the settings' size.
         until: `time.monotonic()` at which to stop.
         progress: called with (steps done, steps in all, how it goes).

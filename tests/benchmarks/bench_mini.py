@@ -69,6 +69,7 @@ def main() -> None:
     parser.add_argument("--others", type=int, default=50, help="people that an output must not be closer to")
     parser.add_argument("--size", type=int, default=256, help="side of the pictures that are made [px]")
     parser.add_argument("--assets", type=Path, help="asset pack; painted people without it")
+    parser.add_argument("--mini", type=Path, default=mini_folder(), help="a folder of a generator, or a checkpoint")
     parser.add_argument("--kept", type=Path, default=Path(tempfile.gettempdir()) / "emosh-bench-mini",
                         help="where filmed clips are kept for the next run")  # fmt: skip
     parser.add_argument("--sheets", type=Path, default=ROOT / "build" / "bench_mini")
@@ -94,8 +95,8 @@ def main() -> None:
     print(json.dumps(report))
 
 
-def open_generator(name: str, target: Motion, cond: Cond, reference: Reference) -> Generator:
-    """Return the generator of this name for a target, its condition pictures and a reference."""
+def open_generator(name: str, target: Motion, cond: Cond, reference: Reference, mini: Path) -> Generator:
+    """Return the generator of this name for a target, its condition pictures and a reference; `mini` is its folder."""
 
     def preview() -> Generator:
         size = cond.frames.shape[2], cond.frames.shape[1]
@@ -103,8 +104,7 @@ def open_generator(name: str, target: Motion, cond: Cond, reference: Reference) 
 
     if name == PREVIEW:
         return preview()
-    folder, config = mini_folder(), AnimateConfig()
-    return DiffusionGenerator.from_folder(folder, cond, reference, config, name=name, preview=preview)
+    return DiffusionGenerator.from_folder(mini, cond, reference, AnimateConfig(), name=name, preview=preview)
 
 
 def run(options) -> dict:
@@ -122,7 +122,7 @@ def run(options) -> dict:
             target, reference = tracked(take) if drive == "tracked" else (take.motion, take.reference)
             rows[drive].append(scored.drive(target, reference, options, f"{drive}-{take.name}"))
         if number == 0:
-            speed = {name: timed(name, take, options.size) for name in options.generators}
+            speed = {name: timed(name, take, options) for name in options.generators}
     result = {drive: summary(per_clip) for drive, per_clip in rows.items() if per_clip}
     return {
         "benchmark": "mini", "judged": options.generators[0], "size": options.size, "clips": len(clips),
@@ -162,7 +162,7 @@ class Scored:
         made, row = {}, {"clip": self.take.name, "notes": self.take.notes, FILM: self.film}
         for name in options.generators:
             started = time.perf_counter()
-            made[name] = make(open_generator(name, target, cond, reference), len(target.time))
+            made[name] = make(open_generator(name, target, cond, reference, options.mini), len(target.time))
             seconds = time.perf_counter() - started
             row[name] = self.measure(made[name]) | {"seconds": seconds}
             say(title, name, " ".join(f"{key} {value:.4g}" for key, value in row[name].items()))
@@ -216,14 +216,14 @@ def whose(frames: list[np.ndarray], parts: np.ndarray, own: np.ndarray, others: 
     return {"own_distance": to_own, "other_distance": nearest, "is_own": float(to_own < nearest)}
 
 
-def timed(name: str, take: Take, side: int) -> dict[str, float]:
+def timed(name: str, take: Take, options) -> dict[str, float]:
     """Return the seconds that opening a generator and making a clip of 77 frames take."""
     target = rows_of(take.long, np.arange(TIMED_FRAMES))
-    cond = render_condition(target, load_body(), RenderConfig(size=f"{side}x{side}"))
+    cond = render_condition(target, load_body(), RenderConfig(size=f"{options.size}x{options.size}"))
     before = torch.get_num_threads()
     torch.set_num_threads(TIMED_THREADS)
     started = time.perf_counter()
-    generator = open_generator(name, target, cond, take.reference)
+    generator = open_generator(name, target, cond, take.reference, options.mini)
     opened, used = time.perf_counter(), time.process_time()
     make(generator, TIMED_FRAMES)
     figures = {"open_s": opened - started, "make_s": time.perf_counter() - opened,
