@@ -9,6 +9,7 @@ import pytest
 
 from emosh_core.errors import ArtifactError
 from emosh_core.export import _beside, newest_panels
+from emosh_core.generate.preview import PreviewGenerator
 from emosh_core.line import Line
 from emosh_core.video_io import open_source, read_image
 from emosh_core.workspace.workspace import Workspace
@@ -122,6 +123,26 @@ def test_animate_hands_out_in_other_forms_and_refuses_before_it_works(animated, 
     assert done.code == 0 and done.json["video"] == str(animated / "x.mov") and done.json["cached"], done.err
     with av.open(str(animated / "x.mov")) as container:
         assert container.streams.video[0].codec_context.codec_tag == "ap4h"
+
+
+def test_eval_says_how_far_the_colours_of_later_chunks_are_from_the_first(animated, emosh_here, monkeypatch):
+    ws = animated / "ws"
+    assert "drift" not in emosh_here("eval", ws, "--json").json  # one chunk
+    monkeypatch.setattr(PreviewGenerator, "window", 4)
+    done = emosh_here(
+        "animate", ws, "--ref", animated / "still.png", "--generator", "preview", "--i-have-consent", "--force"
+    )
+    assert done.code == 0, done.err
+    report = emosh_here("eval", ws, "--json").json["drift"]
+    assert report["difference"] == "CIEDE2000"
+    first, second = report["chunks"]
+    assert first == {"frames": [0, 4], "background": 0, "person": 0}
+    assert second["frames"] == [4, 6] and 0 <= second["background"] < 3 and 0 <= second["person"] < 3
+    assert "colour of chunk 2 from chunk 1, person" in emosh_here("eval", ws).out
+    for video in (ws / "media").glob("*-clip.mp4"):
+        video.unlink()
+    without = emosh_here("eval", ws, "--json")
+    assert "drift" not in without.json and "no colour drift: the newest clip's video is gone" in without.err
 
 
 def test_panels_of_other_sizes_are_brought_to_the_results_height():
