@@ -14,9 +14,10 @@ QUESTION = "Do the people shown in the still and in the clip agree to this use?"
 def animate(
     workspace: options.WorkspaceArgument = None,
     reference: options.Reference = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE.mp4", help="Copy the video here.", show_default=False)
-    ] = None,
+    out: options.Out = None,
+    codec: options.Codec = "auto",
+    audio: options.Audio = False,
+    background: options.Background = "keep",
     generator: Annotated[
         str | None,
         typer.Option(
@@ -57,11 +58,12 @@ def animate(
     session.settings = with_settings(session.settings, "animate", generator=generator, chunks=_count(chunks))
     session.settings = with_settings(session.settings, "retarget", contacts=contacts)
     step = session.line.whole(reference, motion)
+    delivery = _delivery(session, motion, out, codec=codec, audio=audio, background=background)
     if not dry_run:
         _confirm(session.workspace, consent)
 
     def extra(artifact: Path) -> dict[str, str]:
-        return {"video": str(_deliver(session.workspace.root, artifact, out))}
+        return {"video": str(_deliver(session, artifact, delivery))}
 
     result = session.complete(step, extra)
     if result is not None:
@@ -96,17 +98,38 @@ def _confirm(workspace, consent: bool) -> None:
         )
 
 
-def _deliver(root: Path, artifact: Path, out: Path | None) -> Path:
-    """Return where the video lies, copied to `out` if that is given."""
+def _delivery(session, motion: Path | None, out: Path | None, **form):
+    """Return in which form the clip is handed out, if it is; wishes that cannot be met end here, before the work."""
+    from emosh_core.errors import ConfigError
+
+    if out is None:
+        if form != {"codec": "auto", "audio": False, "background": "keep"}:
+            found = ", ".join(f"{name} = {value}" for name, value in form.items())
+            raise ConfigError("a place for the result is needed", found=found, fix="-o FILE.mp4")
+        return None
+    from emosh_core.export import Delivery
+    from emosh_core.sound import check_sound
+
+    delivery = Delivery(out=out, **form)
+    if delivery.audio:
+        line = session.line
+        check_sound(line.source(line.take(line.driver(motion))))
+    return delivery
+
+
+def _deliver(session, artifact: Path, delivery) -> Path:
+    """Return where the video lies, and write it where else it is wanted."""
     from emosh_core.errors import ArtifactError
     from emosh_core.workspace.artifact import read_header
-    from emosh_core.workspace.store import copy_file
 
-    video = root / read_header(artifact)["values"]["video"]
-    if out is None:
-        return video
+    if delivery is None:
+        return session.workspace.root / read_header(artifact)["values"]["video"]
+    from emosh_core.export import export, panels_of
+
     try:
-        copy_file(video, out)
+        with session.console.progress("export") as progress:
+            export(panels_of(session.line, artifact), delivery, progress)
     except OSError as error:
-        raise ArtifactError(f"cannot write {out}", found=str(error), fix="choose another place with -o") from error
-    return out
+        what, fix = f"cannot write {delivery.out}", "choose another place with -o"
+        raise ArtifactError(what, found=str(error), fix=fix) from error
+    return delivery.out

@@ -30,6 +30,8 @@ def evaluate(
 ):
     """Compare two videos (PSNR, L1, SSIM), or judge a workspace's motion (reprojection error, jitter).
 
+    If its newest clip has several chunks, their colours are compared with the first one's (ΔE, CIEDE2000).
+
     Example: emosh eval result.mp4 truth.mp4
     """
     from emosh_cli.console import Console, print_json
@@ -42,13 +44,13 @@ def evaluate(
         with Console(quiet=quiet, verbose=verbose).progress("eval") as progress:
             report = compare_videos(subject, truth, settings["eval"], progress)
     else:
-        report = _judge(subject, workspace_option, motion, judge_motion)
+        report = _judge(subject, workspace_option, motion, judge_motion, Console(quiet=quiet, verbose=verbose))
     if out is not None:
         _write(out, report)
     print_json(report) if json else _show(report)
 
 
-def _judge(subject: Path | None, workspace_option: Path | None, motion: Path | None, judge_motion) -> dict:
+def _judge(subject: Path | None, workspace_option: Path | None, motion: Path | None, judge_motion, console) -> dict:
     from emosh_cli.session import find_workspace
     from emosh_core.artifacts import Motion
     from emosh_core.errors import ConfigError
@@ -57,8 +59,31 @@ def _judge(subject: Path | None, workspace_option: Path | None, motion: Path | N
 
     if subject is not None and subject.is_file():
         raise ConfigError("a second video is needed", found=str(subject), fix=f"emosh eval {subject} TRUTH.mp4")
-    artifact = Line(find_workspace(subject, workspace_option)).driver(motion)
-    return {"artifact": str(artifact)} | judge_motion(read(artifact, Motion))
+    line = Line(find_workspace(subject, workspace_option))
+    artifact = line.driver(motion)
+    return {"artifact": str(artifact)} | judge_motion(read(artifact, Motion)) | _drift(line, artifact, console)
+
+
+def _drift(line, motion: Path, console) -> dict:
+    """Compare the chunks of a motion's newest clip; without such a clip of several chunks there is nothing to say."""
+    from emosh_core.errors import ArtifactError
+    from emosh_core.export import newest_clip, panels_of
+    from emosh_core.metrics.drift import chunk_drift
+
+    clip = newest_clip(line, motion)
+    if clip is None:
+        return {}
+    try:
+        panels = panels_of(line, clip)
+        if len(panels.clip.windows) < 2:
+            return {}
+        with console.progress("drift") as progress:
+            masks = (panels.cond.mask[t] for t in range(len(panels.clip.time)))
+            chunks = chunk_drift(panels.frames("result"), masks, panels.clip.windows, progress)
+    except ArtifactError as error:  # media may be deleted, and the motion is judged all the same
+        console.note(f"no colour drift: {error}")
+        return {}
+    return {"drift": {"clip": str(clip), "difference": "CIEDE2000", "chunks": chunks}}
 
 
 def _write(out: Path, report: dict) -> None:
@@ -75,6 +100,7 @@ def _write(out: Path, report: dict) -> None:
 
 def _show(report: dict) -> None:
     from emosh_cli.console import print_table
+    from emosh_core.metrics.drift import PARTS
     from emosh_core.metrics.evaluate import UNITS
 
     if report["kind"] == "videos":
@@ -88,4 +114,6 @@ def _show(report: dict) -> None:
         rows.append(["jitter", report["jitter"], UNITS["jitter"]])
         rows += [[f"{part} tracked", share, "of frames"] for part, share in report["tracked"].items()]
         rows.append(["frames", report["frames"], ""])
+        for number, chunk in enumerate(report.get("drift", {"chunks": ()})["chunks"][1:], 2):
+            rows += [[f"colour of chunk {number} from chunk 1, {part}", chunk[part], "ΔE00"] for part in PARTS]
     print_table(["metric", "value", "unit"], rows)

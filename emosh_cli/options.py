@@ -46,3 +46,29 @@ Contacts = Annotated[
         show_default=False,
     ),
 ]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", "-o", metavar="FILE.mp4|FILE.mov|FOLDER|NAME.png", help="Where the result goes.", show_default=False
+    ),
+]
+Codec = Annotated[
+    str,
+    typer.Option(
+        "--codec",
+        metavar="auto|h264|h265|prores",
+        help="How a video is encoded; auto: H.264 in .mp4, ProRes 422 HQ (4444 with alpha) in .mov.",
+    ),
+]
+Audio = Annotated[
+    bool, typer.Option("--audio", help="With the driver's sound: as it is where the file takes it, else AAC.")
+]
+Background = Annotated[
+    str,
+    typer.Option(
+        "--background",
+        metavar="keep|green|alpha",
+        help="What is behind the person; alpha is straight, for ProRes and PNG. The mask is that of the fitted body, "
+        "whatever the generator: hair and loose clothes outside it are cut off.",
+    ),
+]

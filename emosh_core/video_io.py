@@ -1,4 +1,4 @@
-"""Decode and encode moving pictures; the only place that knows PyAV.
+"""Decode and encode moving pictures; with `sound`, the only place that knows PyAV.
 
 Frames are uint8 RGB arrays (H, W, 3), upright: rotation and flip metadata are applied.
 """
@@ -9,13 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import av
 import cv2
 import numpy as np
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
-from emosh_core.errors import ArtifactError
+from emosh_core.errors import ArtifactError, ConfigError, MissingDependencyError
 from emosh_core.quiet import quiet_native_stderr
+from emosh_core.sound import Sound, SoundTrack
 
 log = logging.getLogger(__name__)
 
@@ -80,8 +83,9 @@ def read_image(path: str | Path) -> np.ndarray:
 
 
 def write_image(path: str | Path, image: np.ndarray) -> None:
-    """Write uint8 RGB (H, W, 3); the suffix chooses the format."""
-    ok, data = cv2.imencode(Path(path).suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    """Write uint8 RGB (H, W, 3), or with straight alpha (H, W, 4); the suffix chooses the format."""
+    order = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    ok, data = cv2.imencode(Path(path).suffix, cv2.cvtColor(image, order))
     if not ok:
         raise ArtifactError(f"cannot encode an image as {Path(path).suffix}", fix="use .png or .jpg")
     Path(path).write_bytes(data.tobytes())
@@ -172,41 +176,86 @@ def _upright(frame: av.VideoFrame) -> np.ndarray:
     return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
 
+Codec = Literal["h264", "h265", "prores"]
+"""How a video is encoded; the first two go into .mp4 and .mov, ProRes into .mov."""
+SUFFIXES = {"h264": (".mp4", ".mov"), "h265": (".mp4", ".mov"), "prores": (".mov",)}
+ENCODERS = {"h264": "libx264", "h265": "libx265", "prores": "prores_ks"}
+CLOCK = 90000
+"""Ticks per second in which uneven times are written."""
+EVEN = 1e-3
+"""Times that are off an even rate by less are written as even [s]: some containers round to milliseconds."""
+
+
+def check_codec(codec: str, suffix: str) -> None:
+    """Raise ConfigError unless a file of this suffix takes the codec, MissingDependencyError without its encoder."""
+    if codec not in SUFFIXES:
+        raise ConfigError("the codec is unknown", found=codec, fix=" or ".join(SUFFIXES))
+    if suffix.lower() not in SUFFIXES[codec]:
+        fix = f"name it FILE{SUFFIXES[codec][-1]}, or choose another codec"
+        raise ConfigError(f"{codec} does not go into such a file", found=suffix or "no suffix", fix=fix)
+    if ENCODERS[codec] not in av.codecs_available:
+        fix = "pip install --force-reinstall --only-binary av av, whose FFmpeg has it; or choose another codec"
+        raise MissingDependencyError(f"{codec} cannot be written here", found=f"no encoder {ENCODERS[codec]}", fix=fix)
+
+
 class VideoWriter:
-    """Encode RGB frames to an H.264 mp4; the file appears under its name only when it is complete.
+    """Encode RGB frames as BT.709, limited range; the file appears under its name only when it is complete.
 
     Args:
-        path: where the video goes.
-        fps: frame rate; times that deviate from it by more than a quarter of a frame are written as given.
+        path: where the video goes, .mp4 or .mov.
+        fps: frame rate; times that deviate from it by a millisecond or more are written as given.
         size: (width, height) [px]; odd sizes are kept (4:4:4 chroma).
         times: presentation time of each frame [s]; evenly spaced by default.
         metadata: container tags such as title or comment.
-        crf: H.264 quality, smaller is better.
+        crf: quality of H.264 and H.265, smaller is better.
+        codec: how the frames are encoded.
+        alpha: frames come with opacity as a fourth channel, straight; for ProRes.
+        sound: what is heard.
     """
 
-    def __init__(self, path, fps, size, *, times=None, metadata=None, crf=16):
+    def __init__(
+        self, path, fps, size, *, times=None, metadata=None, crf=16, codec: Codec = "h264", alpha=False,
+        sound: Sound | None = None,
+    ):  # fmt: skip
         self._path = Path(path)
-        self._part = self._path.with_name(f".{self._path.name}.part{os.getpid()}.mp4")
+        check_codec(codec, self._path.suffix)
+        self._sound = None if sound is None else SoundTrack(sound)
+        self._part = self._path.with_name(f".{self._path.name}.part{os.getpid()}{self._path.suffix.lower()}")
         self._container = av.open(str(self._part), "w", options={"movflags": "use_metadata_tags+faststart"})
-        rate = Fraction(fps).limit_denominator(1001)
-        stream = self._container.add_stream("libx264", rate=rate)
-        stream.width, stream.height = size
-        stream.pix_fmt = "yuv420p" if size[0] % 2 == 0 and size[1] % 2 == 0 else "yuv444p"
-        stream.options = {"crf": str(crf), "preset": "veryfast"}
-        self._times = None
-        even = np.arange(0 if times is None else len(times)) / fps
-        if len(even) and np.abs(times - times[0] - even).max() > 0.25 / fps:
-            self._times = times - times[0]
-            stream.codec_context.time_base = Fraction(1, 90000)
         self._container.metadata.update(metadata or {})
-        self._stream, self._count = stream, 0
+        rate = Fraction(fps).limit_denominator(1001)
+        self._stream, self._count, self._tick = self._container.add_stream(ENCODERS[codec], rate=rate), 0, 1 / rate
+        self._stream.width, self._stream.height = size
+        self._stream.pix_fmt, self._stream.options = _encoding(codec, size, crf, alpha)
+        context = self._stream.codec_context
+        context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+        if codec == "h265":
+            context.codec_tag = "hvc1"  # Apple's players open no other kind
+        self._times = None if times is None else np.asarray(times) - times[0]
+        if times is not None and np.abs(self._times - np.arange(len(times)) / fps).max() > EVEN:
+            self._tick = context.time_base = Fraction(1, CLOCK)
+            context.max_b_frames = 0  # reordered frames make the container's length wrong at uneven times
+        else:
+            self._times = None
+        if self._sound is not None:
+            self._sound.join(self._container, self._path.suffix.lower())
 
     def write(self, frame: np.ndarray) -> None:
-        """Append one uint8 RGB frame (H, W, 3)."""
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-        if self._times is not None:
-            picture.time_base = Fraction(1, 90000)
-            picture.pts = round(float(self._times[self._count]) * 90000)
+        """Append one uint8 frame (H, W, 3), or (H, W, 4) with `alpha`."""
+        picture = av.VideoFrame.from_ndarray(
+            np.ascontiguousarray(frame), format="rgba" if frame.shape[2] == 4 else "rgb24"
+        )
+        # With more than one thread swscale spoils a block of 10-bit pictures now and then.
+        picture = picture.reformat(
+            format=self._stream.pix_fmt, src_color_range=ColorRange.JPEG, dst_color_range=ColorRange.MPEG,
+            dst_colorspace=Colorspace.ITU709, dst_color_trc=ColorTrc.BT709, dst_color_primaries=ColorPrimaries.BT709,
+            threads=1,
+        )  # fmt: skip
+        picture.time_base = self._tick
+        picture.pts = self._count if self._times is None else round(float(self._times[self._count]) * CLOCK)
+        if self._sound is not None:
+            self._sound.mux(until=float(picture.pts * self._tick))
         self._count += 1
         self._container.mux(self._stream.encode(picture))
 
@@ -214,12 +263,31 @@ class VideoWriter:
         return self
 
     def __exit__(self, kind, *_):
+        whole = False
         try:
             if kind is None:
                 self._container.mux(self._stream.encode())
+                if self._sound is not None:
+                    self._sound.mux()
+                whole = True
         finally:
+            if self._sound is not None:
+                self._sound.close()
             self._container.close()
-        if kind is None:
-            os.replace(self._part, self._path)
-        else:
-            self._part.unlink(missing_ok=True)
+            if whole:
+                os.replace(self._part, self._path)
+            else:
+                self._part.unlink(missing_ok=True)
+
+
+def _encoding(codec: Codec, size: tuple[int, int], crf: int, alpha: bool) -> tuple[str, dict[str, str]]:
+    """Return the pixel format and the encoder's options."""
+    even = size[0] % 2 == 0 and size[1] % 2 == 0
+    if codec == "prores":
+        if alpha:
+            return "yuva444p10le", {"profile": "4444", "alpha_bits": "16", "vendor": "apl0"}
+        return ("yuv422p10le", {"profile": "hq", "vendor": "apl0"}) if even else (
+            "yuv444p10le", {"profile": "4444", "vendor": "apl0"})  # fmt: skip
+    assert not alpha, "only ProRes has an alpha channel"
+    options = {"crf": str(crf), "preset": "veryfast"}
+    return "yuv420p" if even else "yuv444p", options | ({"x265-params": "log-level=error"} if codec == "h265" else {})

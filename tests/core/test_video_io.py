@@ -2,11 +2,13 @@
 
 import struct
 
+import av
 import numpy as np
 import pytest
+from av.video.reformatter import Interpolation
 
-from emosh_core.errors import ArtifactError
-from emosh_core.video_io import VideoWriter, open_source, read_image, write_image
+from emosh_core.errors import ArtifactError, ConfigError, MissingDependencyError
+from emosh_core.video_io import VideoWriter, check_codec, open_source, read_image, write_image
 
 RED, GREEN, BLUE, YELLOW = (220, 30, 30), (30, 220, 30), (30, 30, 220), (220, 220, 30)
 
@@ -61,12 +63,80 @@ def test_frames_come_upright(tmp_path, matrix, size, expected):
     assert corners(frame) == expected
 
 
-def test_variable_frame_rate_keeps_its_times(tmp_path):
+FORMS = [("h264", ".mp4"), ("h264", ".mov"), ("h265", ".mp4"), ("prores", ".mov")]
+
+
+def length(path):
+    """Length of the video track [s]."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        return float(stream.duration * stream.time_base)
+
+
+@pytest.mark.parametrize(("codec", "suffix"), FORMS)
+def test_variable_frame_rate_keeps_its_times(tmp_path, codec, suffix):
     times = np.array([0.0, 0.03, 0.09, 0.12, 0.40])
-    path = write(tmp_path / "v.mp4", [np.full((32, 32, 3), 50 * i, np.uint8) for i in range(5)], 30.0, times=times)
+    frames = [np.full((32, 32, 3), 50 * i, np.uint8) for i in range(5)]
+    path = write(tmp_path / f"v{suffix}", frames, 30.0, times=times, codec=codec)
     read = list(open_source(path).frames())
-    np.testing.assert_allclose([t for t, _ in read], times, atol=1e-3)
+    np.testing.assert_allclose([t for t, _ in read], times, atol=1e-4)
     np.testing.assert_allclose([f.mean() for _, f in read], [0, 50, 100, 150, 200], atol=4)
+    assert length(path) == pytest.approx(0.40 + 1 / 30, abs=1e-3)
+
+
+@pytest.mark.parametrize(("codec", "suffix"), FORMS)
+def test_broadcast_rates_stay_exact(tmp_path, codec, suffix):
+    fps, frames = 30000 / 1001, [np.zeros((32, 32, 3), np.uint8)] * 7
+    path = write(tmp_path / f"v{suffix}", frames, fps, times=np.arange(7) / fps, codec=codec)
+    assert open_source(path).fps == pytest.approx(fps, abs=1e-9)
+    np.testing.assert_allclose([t for t, _ in open_source(path).frames()], np.arange(7) / fps, atol=1e-6)
+    assert length(path) == pytest.approx(7 / fps, abs=1e-4)
+
+
+PURE = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (128, 128, 128), (0, 177, 64), (12, 200, 99)]
+EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+
+
+@pytest.mark.parametrize("size", [(64, 48), (33, 47)])
+@pytest.mark.parametrize(("codec", "suffix"), FORMS)
+def test_colours_are_bt709_in_limited_range_and_say_so(tmp_path, codec, suffix, size):
+    frames = [np.full((size[1], size[0], 3), colour, np.uint8) for colour in PURE]
+    path = write(tmp_path / f"v{suffix}", frames, codec=codec)
+    with av.open(str(path)) as container:
+        context = container.streams.video[0].codec_context
+        read = list(container.decode(video=0))
+        for tagged in (context, *read):
+            tags = (tagged.color_primaries, tagged.color_trc, tagged.colorspace, tagged.color_range)
+            assert tags == (1, 1, 1, 1)
+    if codec != "prores":  # green and blue by BT.709's weights, not BT.601's 145 and 41
+        luma = [np.frombuffer(frame.planes[0], np.uint8)[0] for frame in read[:5]]
+        np.testing.assert_allclose(luma, [63, 173, 32, 235, 16], atol=1)
+    for frame, colour in zip(read, PURE, strict=True):
+        image = frame.reformat(format="rgb24", interpolation=EXACT).to_ndarray()
+        assert np.abs(image.astype(int) - colour).max() <= 3
+    for (_, image), colour in zip(open_source(path).frames(), PURE, strict=True):
+        assert np.abs(image.astype(int) - colour).max() <= 3
+
+
+def test_prores_keeps_opacity(tmp_path):
+    frame = np.zeros((32, 48, 4), np.uint8)
+    frame[..., :3], frame[..., 3] = (200, 100, 50), np.linspace(0, 255, 48).astype(np.uint8)
+    path = write(tmp_path / "v.mov", [frame] * 2, codec="prores", alpha=True)
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].codec_context.codec_tag == "ap4h"
+        back = next(container.decode(video=0)).to_ndarray(format="rgba")
+    assert np.abs(back.astype(int) - frame).max() <= 3
+
+
+def test_a_codec_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match="prores does not go into"):
+        check_codec("prores", ".mp4")
+    with pytest.raises(ConfigError, match="codec is unknown"):
+        check_codec("vp9", ".mp4")
+    monkeypatch.setattr(av, "codecs_available", {"libx264"})
+    with pytest.raises(MissingDependencyError, match="h265 cannot be written") as error:
+        write(tmp_path / "v.mp4", [quadrants()], codec="h265")
+    assert "libx265" in error.value.found and list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("size", [(1, 1), (33, 47), (64, 41)])
@@ -123,6 +193,14 @@ def test_image_folder_is_read_in_order_and_sizes_must_agree(tmp_path):
     write_image(tmp_path / "9.png", np.zeros((9, 9, 3), np.uint8))
     with pytest.raises(ArtifactError, match="different sizes"):
         list(open_source(tmp_path).frames())
+
+
+def test_pictures_with_opacity_are_written(tmp_path):
+    picture = np.dstack([quadrants(), np.full((48, 64), 255, np.uint8)])
+    picture[:24, :, 3] = 0
+    write_image(tmp_path / "a.png", picture)
+    image = read_image(tmp_path / "a.png")
+    assert (image[:24] == 255).all() and np.array_equal(image[24:], quadrants()[24:])
 
 
 def test_transparency_is_laid_on_white(tmp_path):
