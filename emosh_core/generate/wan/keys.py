@@ -184,6 +184,8 @@ def _kind_of(shapes: Shapes, channels: int) -> tuple[str, str]:
         return "animate", "Wan Animate"
     if channels == 3 * latent + 5:
         return "folded", "Wan with motion channels"
+    if latent == 48:
+        return "other", "Wan2.2 TI2V, which works on latents of another VAE"
     if channels == latent:
         return "other", "Wan T2V, which takes no picture"
     if channels == 2 * latent + 4 and not image:

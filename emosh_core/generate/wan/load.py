@@ -116,7 +116,11 @@ def _diffusers_shapes(source: Source) -> dict[str, tuple[int, ...]]:
     shapes = {}
     for name, entry in source.stored.items():
         empty = torch.empty(entry.shape, device="meta")
-        shapes |= {new: tuple(tensor.shape) for new, tensor in convert(name, empty)}
+        for new, tensor in convert(name, empty):
+            if new in shapes:
+                found = f"{source.path}: {new}, the second time as {name}"
+                raise AssetError("a checkpoint holds a tensor twice", found=found, fix="use one with one set of names")
+            shapes[new] = tuple(tensor.shape)
     return shapes
 
 

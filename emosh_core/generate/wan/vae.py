@@ -84,11 +84,10 @@ def load_vae(path: str | Path, *, dtype: torch.dtype = torch.float32, device: to
 def _open_pickle(path: Path) -> tuple[dict, Shapes, Iterable[tuple[str, Tensor]]]:
     """Open the only file that is published as a pickle alone; nothing but tensors may be in it."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         state = {vae_name(name): tensor for name, tensor in state.items()}
         shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     except (OSError, RuntimeError, ValueError, AttributeError, EOFError, pickle.UnpicklingError) as error:
-        found = f"{path}: {str(error).splitlines()[0]}"
+        found = f"{path}: {(str(error).splitlines() or [type(error).__name__])[0]}"
         raise AssetError("weights cannot be read", found=found, fix="fetch Wan2.1_VAE.pth again") from error
-    # A clone each, or the model would keep the file open and be lost with it.
-    return {}, shapes, ((name, tensor.clone()) for name, tensor in state.items())
+    return {}, shapes, state.items()

@@ -107,6 +107,7 @@ def _wan(channels, *more, width=5120, image=True):
         (_wan(16, width=1536, image=False), "other", "1.3B"),
         (_wan(36, image=False), "other", "two I2V experts"),
         (_wan(48), "other", "unknown use"),
+        (_wan(48, width=3072, image=False) | {"proj_out.weight": (192, 3072)}, "other", "Wan2.2 TI2V"),
         (_wan(36, "condition_embedder.image_embedder.pos_embed"), "other", "FLF2V"),
         (_wan(16, "vace_blocks.0.proj_out.weight"), "other", "VACE"),
         ({"blocks.0.self_attn.q.lora_A.weight": (32, 5120)}, "other", "LoRA"),

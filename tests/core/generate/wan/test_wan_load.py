@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from wan_checkpoints import write_zero_shards
+from wan_checkpoints import FACE_SIZES, write_zero_shards
 
 from emosh_core.errors import AssetError
 from emosh_core.generate.wan import files, load_transformer
-from emosh_core.generate.wan.keys import convert
 
 diffusers = pytest.importorskip("diffusers")
 STYLES = ("original", "diffusers", "file")
@@ -65,6 +64,17 @@ def test_half_precision_stays_half_but_where_the_class_wants_fp32(animate, write
     assert wide == {name for name, _ in model.named_parameters() if kept & set(name.split("."))}
     assert "blocks.0.norm2.weight" in wide and "blocks.0.attn1.norm_q.weight" not in wide
     torch.testing.assert_close(model.blocks[1].ffn.net[2].weight, animate.blocks[1].ffn.net[2].weight.to(stored))
+
+
+def test_bf16_computes_nearly_the_same(animate, silent_face, inputs, write, tmp_path):
+    model = load_transformer(write(animate, "file", tmp_path), dtype=torch.bfloat16)
+    hidden, pose, common = inputs
+    motion = torch.cat([torch.zeros(1, 17, 1, 4, 4), torch.cat([pose, torch.ones(1, 1, 3, 4, 4)], 1)], 2)
+    halves = {name: value.bfloat16() for name, value in common.items() if name.startswith("encoder")}
+    with torch.no_grad():
+        got = model(torch.cat([hidden, motion], 1).bfloat16(), **common | halves)[0]
+    error = (got.float() - silent_face).pow(2).mean().sqrt() / silent_face.std()
+    assert got.dtype == torch.bfloat16 and error < 0.03
 
 
 def _fp8(state: dict, dtype: torch.dtype, *, ending: str = ".scale_weight", rows: bool = False) -> dict:
@@ -210,11 +220,19 @@ def test_a_config_of_another_network_is_noticed(i2v, write, tmp_path):
         load_transformer(folder, dtype=torch.float32)
 
 
-def test_the_head_width_of_a_lone_file_is_told_by_the_face_adapter_or_refused(animate, write, tmp_path):
-    small = {"num_attention_heads": 3, "attention_head_dim": 24, "text_dim": 8, "ffn_dim": 16, "num_layers": 1}
-    model = diffusers.WanTransformer3DModel(**small, image_dim=8, added_kv_proj_dim=72, in_channels=36)
-    path = write(model, "file", tmp_path)
+def test_the_head_width_of_a_lone_file_is_told_by_the_face_adapter_or_refused(write, tmp_path):
+    small = {"num_attention_heads": 3, "attention_head_dim": 24, "text_dim": 8, "ffn_dim": 16, "num_layers": 2,
+             "image_dim": 8, "added_kv_proj_dim": 72, "in_channels": 36}  # fmt: skip
+    model = diffusers.WanAnimateTransformer3DModel(**small, **FACE_SIZES)
+    loaded = load_transformer(write(model, "file", tmp_path), dtype=torch.float32)
+    assert (loaded.config.num_attention_heads, loaded.config.attention_head_dim) == (3, 24)
+    path = write(diffusers.WanTransformer3DModel(**small), "file", tmp_path)
     with pytest.raises(AssetError, match="width 72, no config.json"):
         load_transformer(path, dtype=torch.float32)
-    state = load_file(path)
-    assert len(list(convert("blocks.0.norm3.weight", state["model.diffusion_model.blocks.0.norm3.weight"]))) == 1
+
+
+def test_a_tensor_by_both_of_its_names_is_refused(i2v, write, tmp_path):
+    path = write(i2v, "file", tmp_path)
+    save_file(load_file(path) | {"proj_out.bias": torch.zeros(64)}, path)
+    with pytest.raises(AssetError, match="proj_out.bias, the second time as"):
+        load_transformer(path, dtype=torch.float32)

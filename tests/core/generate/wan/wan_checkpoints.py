@@ -7,6 +7,15 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
+SIZES = {
+    "num_attention_heads": 2, "attention_head_dim": 128, "text_dim": 24, "freq_dim": 16, "ffn_dim": 64,
+    "num_layers": 4, "image_dim": 32, "added_kv_proj_dim": 256,
+}  # fmt: skip
+FACE_SIZES = {
+    "motion_encoder_channel_sizes": {"4": 8, "8": 8, "16": 8}, "motion_encoder_size": 16, "motion_style_dim": 8,
+    "motion_dim": 4, "motion_encoder_dim": 8, "face_encoder_hidden_dim": 8, "inject_face_latents_blocks": 2,
+}  # fmt: skip
+
 
 def write_shards(state: dict, folder: Path, count: int) -> None:
     """Write tensors to several files and their index."""
