@@ -23,6 +23,7 @@ def animate():
             torch.nn.init.normal_(value, std=0.1) if value.ndim > 1 else torch.nn.init.uniform_(value, 0.5, 1.5)
             if name.startswith("face_adapter.") and ".to_out." in name:
                 torch.nn.init.zeros_(value)
+        torch.nn.init.normal_(model.proj_out.weight, std=0.02)  # what comes out is about 1 then
     return model.requires_grad_(False)
 
 

@@ -153,7 +153,7 @@ def _memory(key: str) -> int:
 
 
 def test_peak_memory_is_the_model_and_less_than_a_file(i2v, write, tmp_path):
-    # Tensors of 38 MB, six files of 50 MB.
+    # Tensors of 38 MB in six files of up to 78 MB.
     sizes = {"num_attention_heads": 2, "attention_head_dim": 128, "ffn_dim": 36864, "num_layers": 4}
     with torch.device("meta"):
         shapes = diffusers.WanTransformer3DModel(**sizes, text_dim=64, in_channels=53).state_dict()
