@@ -138,13 +138,13 @@ def test_one_tensor_of_the_checkpoint_is_held_at_a_time(animate, write, tmp_path
     def counted(file, entry):
         most[0] = max(most[0], sum(ref() is not None for ref in alive))
         tensor = read(file, entry)
-        alive.append(weakref.ref(tensor))
+        if tensor.numel() > 40_000:  # smaller: the parts of the patch embedding, which wait for each other
+            alive.append(weakref.ref(tensor))
         return tensor
 
     monkeypatch.setattr(files, "_read", counted)
     load_transformer(write(animate, "original", tmp_path), dtype=torch.bfloat16)
-    # The three parts of the patch embedding wait for each other, a few kilobytes.
-    assert len(alive) > 100 and most[0] <= 4
+    assert len(alive) > 30 and most[0] == 0
 
 
 def _memory(key: str) -> int:
