@@ -129,7 +129,8 @@ class Networks:
         return output if self.spec.prediction == "velocity" else velocity_from_z0(zt, output, t)
 
 
-def _wan_classes() -> tuple[type, type]:
+def wan_classes() -> tuple[type, type]:
+    """Import the classes of the VAE and the transformer, or say which extra they come with."""
     try:
         from diffusers import AutoencoderKLWan, WanTransformer3DModel
     except ImportError as error:
@@ -153,7 +154,7 @@ def build(spec: Spec, *, heads: int, head_width: int, layers: int, vae_width: in
         vae_width: channels of the VAE's first stage.
         seed: of the random weights.
     """
-    AutoencoderKLWan, WanTransformer3DModel = _wan_classes()
+    AutoencoderKLWan, WanTransformer3DModel = wan_classes()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         vae = AutoencoderKLWan(
@@ -243,7 +244,7 @@ def save_network(
 
 def load(folder: Path, device: torch.device | str = "cpu") -> Networks:
     """Read a pair that `save` wrote; safetensors only."""
-    AutoencoderKLWan, WanTransformer3DModel = _wan_classes()
+    AutoencoderKLWan, WanTransformer3DModel = wan_classes()
     path = folder / "generator.json"
     if not path.is_file():
         raise AssetError(f"{folder} holds no generator", found=f"no {path.name}", fix="train one with `emosh train`")
