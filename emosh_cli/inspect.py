@@ -68,8 +68,8 @@ def _draw(artifact: Path, kind: str) -> list[Path]:
 
     A motion's curves come after its picture, as PNG and as a page.
     """
+    from emosh_core.image_io import write_image
     from emosh_core.previews import picture
-    from emosh_core.video_io import write_image
     from emosh_core.workspace import layout
     from emosh_core.workspace.artifact import read_any
 

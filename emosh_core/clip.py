@@ -8,10 +8,11 @@ from emosh_core.generate.animate import animate
 from emosh_core.generate.chunks import plan_chunks
 from emosh_core.generate.generator import Generator, Reference
 from emosh_core.generate.names import MINI, PREVIEW, made_by, mini_folder
+from emosh_core.image_io import read_image
 from emosh_core.making import Making
 from emosh_core.segmentation import person_mask
 from emosh_core.settings import AnimateConfig
-from emosh_core.video_io import VideoWriter, read_image
+from emosh_core.video_io import VideoWriter
 
 
 def make_clip(

@@ -12,10 +12,11 @@ import numpy as np
 from emosh_core.artifacts import Clip, Cond
 from emosh_core.errors import ArtifactError, ConfigError
 from emosh_core.generate.names import made_by
+from emosh_core.image_io import write_image
 from emosh_core.line import Line, Step
 from emosh_core.matte import Background, cut_out
 from emosh_core.sound import Sound, check_sound
-from emosh_core.video_io import Codec, VideoWriter, check_codec, open_source, write_image
+from emosh_core.video_io import Codec, VideoWriter, check_codec, open_source
 from emosh_core.workspace.artifact import read, read_header
 from emosh_core.workspace.store import copy_file
 

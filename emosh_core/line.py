@@ -85,7 +85,8 @@ class Line:
         config = self.settings["track"]
 
         def make(making: Making) -> Motion:
-            from emosh_core.video_io import open_source, read_image
+            from emosh_core.image_io import read_image
+            from emosh_core.video_io import open_source
 
             if still:
                 read_image(path)

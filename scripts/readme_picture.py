@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from emosh_core.video_io import open_source, read_image
+from emosh_core.image_io import read_image
+from emosh_core.video_io import open_source
 
 WIDTH = 640  # [px]
 FRAMES = 22

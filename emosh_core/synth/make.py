@@ -28,11 +28,11 @@ from emosh_core.artifacts import Motion, Shape, Truth
 from emosh_core.body.assets import load_body
 from emosh_core.durable import durable_directory, durable_file, sweep
 from emosh_core.errors import ArtifactError, ConfigError
+from emosh_core.image_io import write_image
 from emosh_core.settings import SynthConfig
 from emosh_core.synth.clip import Shooting, choose_scene
 from emosh_core.synth.dice import PROTOCOL_CLIPS, PROTOCOL_SEED, SPLITS, Dice
 from emosh_core.synth.figure import Wardrobe
-from emosh_core.video_io import VideoWriter, write_image
 from emosh_core.workspace.artifact import Provenance, write
 from emosh_core.workspace.store import fingerprint
 
@@ -191,6 +191,8 @@ def make_clip(folder: Path, set_: Set, number: int, progress: Callable[[int, int
 
 def film_clip(shooting: Shooting, folder: Path, print_: str, config: SynthConfig, progress=None) -> None:
     """Write everything about one person of a clip."""
+    from emosh_core.video_io import VideoWriter  # not at import: filming for training needs no codecs
+
     scene = shooting.scene
     with VideoWriter(folder / "video.mp4", config.fps, scene.shot.size, crf=config.crf) as video:
 

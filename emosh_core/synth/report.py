@@ -8,10 +8,11 @@ import numpy as np
 
 from emosh_core.artifacts import Motion
 from emosh_core.durable import durable_file
+from emosh_core.image_io import write_image
 from emosh_core.synth.make import CLIPS, clip_name
 from emosh_core.synth.motion.statistics import statistics
 from emosh_core.training.selection import count, judge
-from emosh_core.video_io import open_source, write_image
+from emosh_core.video_io import open_source
 from emosh_core.workspace.artifact import read
 
 PEOPLE, CELL, ACROSS = 48, 192, 8

@@ -11,9 +11,9 @@ from emosh_core.generate.diffusion import add_detail, sample, trust_in_preview
 from emosh_core.generate.layout import Conditions
 from emosh_core.generate.models import Networks
 from emosh_core.generate.pixels import Letterbox, to_frames, to_tensor
+from emosh_core.image_io import write_image
 from emosh_core.settings import AnimateConfig
 from emosh_core.training.samples import PICTURES, StoredSample
-from emosh_core.video_io import write_image
 
 COLUMNS = 4
 

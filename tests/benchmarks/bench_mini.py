@@ -33,6 +33,7 @@ from emosh_core.generate.diffusion import DiffusionGenerator
 from emosh_core.generate.generator import Generator, Reference
 from emosh_core.generate.names import MINI, PREVIEW, mini_folder
 from emosh_core.generate.preview import Cameras, PreviewGenerator
+from emosh_core.image_io import write_image
 from emosh_core.metrics.evaluate import PSNR_CAP
 from emosh_core.metrics.following import drift
 from emosh_core.metrics.identity import look_distance, look_of
@@ -40,7 +41,6 @@ from emosh_core.metrics.image import psnr, ssim
 from emosh_core.metrics.perceptual import gmsd, ms_ssim, sharpness
 from emosh_core.render.condition import render_condition
 from emosh_core.settings import AnimateConfig, RenderConfig
-from emosh_core.video_io import write_image
 
 ROOT = Path(__file__).parents[2]
 FILM = "film"

@@ -19,6 +19,7 @@ from emosh_core.artifacts import Motion, Truth
 from emosh_core.body.assets import load_body
 from emosh_core.body.joints import HANDS, JOINT_NAMES, WRISTS
 from emosh_core.generate.generator import Reference
+from emosh_core.image_io import write_image
 from emosh_core.metrics.identity import look_of
 from emosh_core.render.colors import mean_in_t_pose
 from emosh_core.render.view import views
@@ -27,7 +28,7 @@ from emosh_core.segmentation import person_mask
 from emosh_core.settings import SynthConfig, TrackConfig
 from emosh_core.synth.make import CLIPS, Set, begin, clip_name, make_clips, usual_workers
 from emosh_core.tracker.track import track
-from emosh_core.video_io import VideoWriter, open_source, write_image
+from emosh_core.video_io import VideoWriter, open_source
 from emosh_core.workspace.artifact import read
 
 FRAMES, REFERENCE, DRIVEN = 80, 0, np.arange(39, 80)

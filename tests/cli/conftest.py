@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from emosh_cli.main import main
+from emosh_core.image_io import write_image
 from emosh_core.line import Line
-from emosh_core.video_io import VideoWriter, write_image
+from emosh_core.video_io import VideoWriter
 from emosh_core.workspace.artifact import Provenance, write
 from emosh_core.workspace.workspace import Workspace
 

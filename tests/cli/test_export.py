@@ -10,8 +10,9 @@ import pytest
 from emosh_core.errors import ArtifactError
 from emosh_core.export import _beside, newest_panels
 from emosh_core.generate.preview import PreviewGenerator
+from emosh_core.image_io import read_image
 from emosh_core.line import Line
-from emosh_core.video_io import open_source, read_image
+from emosh_core.video_io import open_source
 from emosh_core.workspace.workspace import Workspace
 
 pytestmark = pytest.mark.e2e

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from emosh_core.artifacts import Clip, Cond, Motion, Target
-from emosh_core.video_io import open_source, read_image
+from emosh_core.image_io import read_image
+from emosh_core.video_io import open_source
 from emosh_core.workspace.artifact import read
 
 pytestmark = pytest.mark.e2e

@@ -8,7 +8,8 @@ import pytest
 from av.video.reformatter import Interpolation
 
 from emosh_core.errors import ArtifactError, ConfigError, MissingDependencyError
-from emosh_core.video_io import VideoWriter, check_codec, open_source, read_image, write_image
+from emosh_core.image_io import read_image, write_image
+from emosh_core.video_io import VideoWriter, check_codec, open_source
 
 RED, GREEN, BLUE, YELLOW = (220, 30, 30), (30, 220, 30), (30, 30, 220), (220, 220, 30)
 

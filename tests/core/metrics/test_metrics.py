@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from emosh_core.errors import ArtifactError
+from emosh_core.image_io import write_image
 from emosh_core.metrics.evaluate import compare_videos
 from emosh_core.metrics.image import l1, psnr, ssim
 from emosh_core.metrics.motion import jitter, reprojection
 from emosh_core.settings import EvalConfig
-from emosh_core.video_io import write_image
 
 rng = np.random.default_rng(0)
 

@@ -14,12 +14,13 @@ from emosh_core.artifacts import KEYPOINTS, Motion, Shape, Truth
 from emosh_core.body.pose import pose_from_motion
 from emosh_core.errors import ArtifactError, ConfigError
 from emosh_core.geometry.camera import project, to_camera
+from emosh_core.image_io import read_image
 from emosh_core.settings import SynthConfig
 from emosh_core.synth.make import CLIPS, Set, begin, clip_name, make_clip, missing_clips
 from emosh_core.synth.motion.statistics import ORDINARY, statistics
 from emosh_core.synth.report import report, takes
 from emosh_core.tracker.detectors import MediaPipeDetector
-from emosh_core.video_io import open_source, read_image
+from emosh_core.video_io import open_source
 from emosh_core.workspace.artifact import read
 
 SMALL = SynthConfig(frames=9, resolution=128, aspect="1:1", framing="full", motion="gesture", noise=0.2)

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from emosh_core.artifacts import keypoint_slice
+from emosh_core.image_io import write_image
 from emosh_core.tracker import detect as detection
 from emosh_core.tracker.detect import WARM_UP, WINDOW, detect, nobody
 from emosh_core.tracker.survey import Survey, crop, crop_box
-from emosh_core.video_io import open_source, write_image
+from emosh_core.video_io import open_source
 
 SIZE, FRAMES = (96, 64), 2 * WINDOW + 20
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from emosh_core.artifacts import keypoint_slice
 from emosh_core.body.pose import zero_pose
+from emosh_core.image_io import write_image
 from emosh_core.tracker import marks
 from emosh_core.tracker.contacts import hands_touch, planted
 from emosh_core.tracker.detect import nobody
@@ -16,7 +17,7 @@ from emosh_core.tracker.eyelids import LIDS, open_as, openness
 from emosh_core.tracker.intrinsics import find_intrinsics
 from emosh_core.tracker.population import population_of, stature
 from emosh_core.tracker.sides import PARTNER
-from emosh_core.video_io import VideoWriter, open_source, write_image
+from emosh_core.video_io import VideoWriter, open_source
 
 FPS, FRAMES, HEIGHT = 30.0, 60, 400.0
 TIME = np.arange(FRAMES) / FPS

@@ -11,10 +11,11 @@ import pytest
 
 from emosh_core.artifacts import keypoint_slice
 from emosh_core.errors import ArtifactError
+from emosh_core.image_io import write_image
 from emosh_core.settings import SynthConfig, TrackConfig
 from emosh_core.tracker.survey import find_cuts, survey
 from emosh_core.tracker.track import track
-from emosh_core.video_io import VideoWriter, open_source, write_image
+from emosh_core.video_io import VideoWriter, open_source
 
 INPUTS = Path(__file__).parents[3] / "workspace_template" / "inputs"
 QUICK = {"rounds": 6, "shape_rounds": 4}

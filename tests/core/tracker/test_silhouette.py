@@ -10,13 +10,13 @@ from emosh_kernels.rasterize import rasterize
 
 from emosh_core.body.pose import pose_from_motion
 from emosh_core.geometry.camera import to_camera
+from emosh_core.image_io import read_image
 from emosh_core.segmentation import person_mask
 from emosh_core.settings import TrackConfig
 from emosh_core.tracker import silhouette
 from emosh_core.tracker.objective import BONES
 from emosh_core.tracker.parameters import Observations, Parameters
 from emosh_core.tracker.shape import fit_shape
-from emosh_core.video_io import read_image
 
 ROOT = Path(__file__).parents[3]
 

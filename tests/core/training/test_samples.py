@@ -1,5 +1,8 @@
 """Training samples: files, mix of layouts, references from another moment, warps, cached latents."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -214,3 +217,12 @@ def test_normalised_latents_have_mean_zero_and_spread_one(discs):
     values = torch.cat([networks.encode(to_tensor(discs[i].read("frames", 0, slice(0, 9), ALL))[None]) for i in (0, 1)])
     torch.testing.assert_close(values.mean((0, 2, 3, 4)), torch.zeros(16), rtol=0, atol=1e-4)
     torch.testing.assert_close(values.std((0, 2, 3, 4)), torch.ones(16), rtol=0, atol=1e-2)
+
+
+def test_training_on_people_needs_neither_codecs_nor_a_detector_nor_zarr():
+    code = (
+        "import sys\nfor name in ('av', 'mediapipe', 'zarr'):\n    sys.modules[name] = None\n"
+        "import emosh_core.training.people, emosh_core.training.train, emosh_core.training.pictures\n"
+        "import emosh_core.synth.painted\nfrom emosh_core.body.assets import load_body\nload_body()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 from emosh_core.errors import ConfigError
 from emosh_core.generate.diffusion import latest_checkpoint
 from emosh_core.generate.models import load
+from emosh_core.image_io import read_image
 from emosh_core.training.pictures import make_again
 from emosh_core.training.train import train
-from emosh_core.video_io import read_image
 
 
 @pytest.fixture(scope="module")
