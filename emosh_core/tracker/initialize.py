@@ -68,7 +68,10 @@ def head_orientation(detections: Detections, rest_face: Tensor, K: Tensor) -> tu
         if len(seen) < LEAST_FACE:
             continue
         pixels = detections.keypoints2d[t, face][seen].astype(np.float64)
-        ok, rotvec, _ = cv2.solvePnP(model[seen], pixels, K.double().numpy(), None, flags=cv2.SOLVEPNP_SQPNP)
+        try:
+            ok, rotvec, _ = cv2.solvePnP(model[seen], pixels, K.double().numpy(), None, flags=cv2.SOLVEPNP_SQPNP)
+        except cv2.error:  # a face of a few pixels: too narrow a bundle of rays for the solver
+            continue
         if ok:
             rotations[t] = CAM_TO_WORLD @ torch.from_numpy(cv2.Rodrigues(rotvec)[0]).float()
             found[t] = True

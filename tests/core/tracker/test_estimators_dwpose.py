@@ -122,6 +122,10 @@ def test_the_head_is_turned_by_the_few_face_points_of_dwpose(body):
     seen.confidence[0, ids] = 0.8
     head, found = head_orientation(seen, face, K)
     assert found[0] and degrees(head.numpy(), turn[None].numpy()) < 0.5
+    far = points + torch.tensor([0.0, 0.0, 60.0])  # a face of a few pixels tells no direction, and breaks nothing
+    tiny = Detections(**vars(seen) | {"keypoints2d": seen.keypoints2d.copy()})
+    tiny.keypoints2d[0, ids] = project(far, K)[list(dwpose.FACE_51)]
+    assert np.ptp(tiny.keypoints2d[0, ids, 0]) < 4 and not head_orientation(tiny, face, K)[1][0]
     seen.confidence[0, ids[8:]] = 0.2
     assert not head_orientation(seen, face, K)[1][0]
 
