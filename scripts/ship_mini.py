@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--card", type=Path, default=mini_folder() / "README.md", help="the model card to ship with it")
     options = parser.parse_args()
     if not options.card.is_file():
-        parser.error(f"there is no model card {options.card}: write one (data, steps, device, measured, limits, licence)")
+        parser.error(f"no model card {options.card}: write one (data, steps, device, measured, limits, licence)")
     card = options.card.read_text()
     checkpoint = latest_checkpoint(options.run)
     step = json.loads((checkpoint / "training.json").read_text())["step"]
