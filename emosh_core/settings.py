@@ -164,6 +164,8 @@ class TrainConfig:
     """Train on so many synthetic people instead of the tracked clips."""
     assets: str = ""
     """Folder of an asset pack that two thirds of the synthetic people are dressed from; empty paints all of them."""
+    photos: str = ""
+    """Folder of pictures of places that a quarter of the synthetic people stand before; empty draws all backgrounds."""
     filter: bool = True
     """Leave out tracked clips without a face, with too small a face, with hidden hands, or static ([filter])."""
     steps: int = 200

@@ -2,6 +2,8 @@
 
     PYTHONPATH=.:kernels python3 scripts/gpu_mini.py --minutes 9 --out results [--assets PACK] [--start MINI]
 
+With --film it only films, into --work; a later call takes over from that process, which goes on meanwhile.
+
 Needs torch with CUDA, numpy, scipy, numba, OpenCV, safetensors, peft, roma and diffusers, no installed package of ours.
 First people are filmed until there are enough to begin; then the VAE trains (unless --start brings one), then the
 latents of all people filmed by then are encoded, then the transformer trains until time is over. Steps are fitted to
@@ -10,9 +12,11 @@ pictures and what was measured.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -30,10 +34,10 @@ from emosh_core.training.samples import Samples
 from emosh_core.training.train import train
 
 PART = 15 << 20
-TIMED = 16
+TIMED = 24
 """Steps that are timed before the number of steps is chosen."""
-SHARE_VAE = 0.4
-"""Share of the training time that a new VAE gets."""
+CORES = 4
+"""Cores that are left to training while people are filmed."""
 
 
 def main() -> None:
@@ -48,20 +52,21 @@ def main() -> None:
         aligned=0.3, checkpoint_every=10**6, pictures=False, warmup=100, steps=1, vae_steps=1, **options.size,
     )  # fmt: skip
     work = options.work
-    shutil.rmtree(work, ignore_errors=True)
-    film = subprocess.Popen([sys.executable, __file__, "--film", *sys.argv[1:]])
+    for name in ("timed_vae", "vae", "timed", "mini"):
+        shutil.rmtree(work / name, ignore_errors=True)
+    film = Film(work) or Film.start(work)
     try:
         report = {"device": torch.cuda.get_device_name() if device == "cuda" else "cpu", "torch": torch.__version__}
         samples = wait_for(work / "samples", options.first, film)
         base = load(options.start, device) if options.start else None
         if base is None:
-            seconds = SHARE_VAE * (until - time.monotonic())
+            seconds = options.vae_share * (until - time.monotonic())
             base, report["vae"] = train_vae(samples, config, work, device, seconds)
         samples = wait_for(work / "samples", options.first, film)
-        film.terminate()
+        film.stop()
         trained, report["transformer"] = train_transformer(samples, config, work, base, device, until)
     finally:
-        film.terminate()
+        film.stop()
     report |= {"people": len(samples), "batch": config.batch, "vae_batch": config.vae_batch, "lr": config.lr}
     deliver(trained, samples, report, work, options)
 
@@ -80,23 +85,58 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--vae-batch", type=int, default=24)
     parser.add_argument("--lr", type=float, default=6e-4)
+    parser.add_argument("--vae-share", type=float, default=0.4, help="share of the training time for a new VAE")
+    parser.add_argument("--photos", help="pictures of places to film some people before")
     parser.add_argument("--size", type=json.loads, default={}, help='sizes of new networks, for example {"layers": 12}')
     parser.add_argument("--film", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.film:
-        config = TrainConfig(base="scratch", method="full", people=options.people, assets=options.assets or "",
-                             resolution=options.side)  # fmt: skip
-        # The first one compiles the CPU's kernels, which the others then find in the cache.
-        for people, workers in ((1, 1), (options.people, max(1, len(os.sched_getaffinity(0)) - 2))):
-            film_people(options.work / "samples", replace(config, people=people), window=config.window, device="cpu",
-                        workers=workers, progress=lambda done, total: None)  # fmt: skip
+        film(options)
         raise SystemExit
     return options
 
 
-def wait_for(folder: Path, count: int, film: subprocess.Popen) -> Samples:
+def film(options: argparse.Namespace) -> None:
+    """Film people until all are filmed or somebody stops it."""
+    options.work.mkdir(parents=True, exist_ok=True)
+    (options.work / "film.pid").write_text(str(os.getpid()))
+    config = TrainConfig(base="scratch", method="full", people=options.people, assets=options.assets or "",
+                         photos=options.photos or "", resolution=options.side)  # fmt: skip
+    # The first one compiles the CPU's kernels, which the others then find in the cache.
+    for people, workers in ((1, 1), (options.people, max(1, len(os.sched_getaffinity(0)) - CORES))):
+        film_people(options.work / "samples", replace(config, people=people), window=config.window, device="cpu",
+                    workers=workers, progress=lambda done, total: None)  # fmt: skip
+
+
+class Film:
+    """The process group that films into a folder, if any."""
+
+    def __init__(self, work: Path):
+        pid = work / "film.pid"
+        self.pid = int(pid.read_text()) if pid.is_file() else 0
+
+    @classmethod
+    def start(cls, work: Path) -> "Film":
+        """Start to film with this call's options, in a session of its own: it outlives this process until stopped."""
+        begun = cls(work)
+        begun.pid = subprocess.Popen([sys.executable, __file__, "--film", *sys.argv[1:]], start_new_session=True).pid
+        return begun
+
+    def __bool__(self) -> bool:
+        """Whether it films."""
+        state = Path(f"/proc/{self.pid}/stat")
+        return self.pid > 0 and state.is_file() and state.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+    def stop(self) -> None:
+        """End the process and its workers."""
+        with contextlib.suppress(ProcessLookupError):
+            if self.pid:
+                os.killpg(self.pid, signal.SIGKILL)
+
+
+def wait_for(folder: Path, count: int, film: Film) -> Samples:
     """Return what is filmed as soon as there is enough of it."""
-    while len(found := list(folder.glob("train-*.safetensors"))) < count and film.poll() is None:
+    while len(found := list(folder.glob("train-*.safetensors"))) < count and film:
         time.sleep(0.5)
     say(f"{len(found)} people are filmed")
     return Samples(found)
@@ -133,10 +173,10 @@ def train_transformer(
 
 
 def step_seconds(run: Path, phase: str) -> float:
-    """Return the median seconds of a run's later steps."""
+    """Return the mean seconds of a run's later steps, which are not all alike."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     seconds = [line["seconds"] for line in lines if line["phase"] == phase]
-    return float(np.median(seconds[len(seconds) // 2 :]))
+    return float(np.mean(seconds[len(seconds) // 2 :]))
 
 
 def deliver(networks: Networks, samples: Samples, report: dict, work: Path, options: argparse.Namespace) -> None:

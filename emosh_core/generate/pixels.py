@@ -40,9 +40,9 @@ class Letterbox:
         return cv2.resize(inner, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
 
 
-def to_tensor(frames: np.ndarray) -> Tensor:
-    """Turn (..., T, H, W, 3) uint8 into (..., 3, T, H, W) float32 in [−1, 1]."""
-    return torch.from_numpy(frames).movedim(-1, -4).float() / 127.5 - 1
+def to_tensor(frames: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+    """Turn (..., T, H, W, 3) uint8 into (..., 3, T, H, W) float32 in [−1, 1] on a device."""
+    return torch.from_numpy(frames).to(device).movedim(-1, -4).float() / 127.5 - 1
 
 
 def to_frames(video: Tensor) -> np.ndarray:

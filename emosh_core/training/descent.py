@@ -74,9 +74,8 @@ class AveragingAdamW(torch.optim.AdamW):
     def step(self, closure: None = None) -> None:
         """Step, then move the average."""
         super().step()
-        for group in self.param_groups:
-            for tensor in group["params"]:
-                self.state[tensor]["ema"].lerp_(tensor, 1 - self.decay)
+        tensors = [tensor for group in self.param_groups for tensor in group["params"]]
+        torch._foreach_lerp_([self.state[tensor]["ema"] for tensor in tensors], tensors, 1 - self.decay)
 
 
 def averaging_adamw(parameters: Iterable[nn.Parameter], recipe: Recipe) -> AveragingAdamW:

@@ -11,16 +11,21 @@ from emosh_core.training.latents import Batch, Latents
 PROBE_TIMES = (0.2, 0.4, 0.6, 0.8)
 
 
-def flow_loss(networks: Networks, batch: Batch, times: Tensor, generator: torch.Generator) -> Tensor:
+def draw_noise(batch: Batch, generator: torch.Generator) -> Tensor:
+    """Draw the noise of a batch's sequence (B, C, L, H, W), on the CPU: the same for every device."""
+    z0 = batch.conditions.sequence(batch.clips)
+    return torch.randn(z0.shape, generator=generator).to(z0)
+
+
+def flow_loss(networks: Networks, batch: Batch, times: Tensor, z1: Tensor) -> Tensor:
     """Return the loss of a batch; reference, aligned and temporal latents stay outside it.
 
     Args:
         times: (B,) in [0, 1].
-        generator: draws the noise, on the CPU.
+        z1: (B, C, L, H, W) noise.
     """
     conditions = batch.conditions
     z0 = conditions.sequence(batch.clips)
-    z1 = torch.randn(z0.shape, generator=generator).to(z0)
     times = times.to(z0)
     predicted = networks.velocity(interpolate(z0, z1, times), times, conditions.channels())
     before = batch.weight[:, :, :1].expand(-1, -1, conditions.clip.start, -1, -1)
@@ -37,6 +42,6 @@ def probe(networks: Networks, latents: Latents, *, size: int, grey: Tensor) -> f
             np.random.default_rng(i), size=size, layout=(i % 2 == 1, False), warp=0.0, fill=networks.spec.cond_fill,
             grey=grey, tail=networks.spec.tail_latents, device=networks.device,
         )  # fmt: skip
-        generator = torch.Generator().manual_seed(i)
-        losses.append(flow_loss(networks, batch, torch.full((size,), t), generator).item())
+        noise = draw_noise(batch, torch.Generator().manual_seed(i))
+        losses.append(flow_loss(networks, batch, torch.full((size,), t), noise).item())
     return float(np.mean(losses))

@@ -16,6 +16,7 @@ from emosh_core.errors import ConfigError
 from emosh_core.generate.layout import Conditions, latent_count
 from emosh_core.generate.models import Networks
 from emosh_core.generate.pixels import to_tensor
+from emosh_core.training.ahead import Ahead
 from emosh_core.training.augment import warp_reference
 from emosh_core.training.autoencoder import weigh
 from emosh_core.training.samples import PICTURES, Samples, StoredSample
@@ -25,13 +26,15 @@ WARPED = 3
 
 
 def cache_latents(
-    networks: Networks, samples: Samples, folder: Path, *, side: int, key: dict, progress: Callable | None = None
-) -> list[Path]:
+    networks: Networks, samples: Samples, folder: Path, *, side: int, key: dict, workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Path]:  # fmt: skip
     """Encode samples that a folder does not hold yet; one file each, so that a killed run goes on where it was.
 
     Args:
         side: of the pictures [px]; larger ones are made smaller first.
         key: what decides about the latents besides the samples' names; a folder holds those of one key.
+        workers: threads that read samples ahead.
         progress: called with (samples done, samples).
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -44,36 +47,47 @@ def cache_latents(
     with durable_file(stamp) as temporary:
         temporary.write_text(json.dumps(key))
     paths = [folder / path.name for path in samples.paths]
-    for done, path in enumerate(paths):
-        if not path.is_file():
-            with durable_file(path) as temporary:
-                save_file(encode(networks, samples[done], side), temporary)
-        if progress:
-            progress(done + 1, len(paths))
+    missing = [number for number, path in enumerate(paths) if not path.is_file()]
+    with Ahead(lambda turn, _: read(samples[missing[turn]], side), steps=2, workers=workers, end=len(missing)) as reads:
+        for turn, number in enumerate(missing):
+            with durable_file(paths[number]) as temporary:
+                save_file(encode(networks, *reads(turn, 0)), temporary)
+            if progress:
+                progress(len(paths) - len(missing) + turn + 1, len(paths))
     return paths
 
 
-def encode(networks: Networks, sample: StoredSample, side: int) -> dict[str, Tensor]:
-    """Return a sample's latents as float16, windows first: W windows of F latent frames on an h × w grid.
+def read(sample: StoredSample, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Read what a sample shows.
+
+    Returns:
+        Pictures (3, W, n, S, S, 3) uint8 in the order of PICTURES, references (1 + WARPED, S, S, 3) and the weights of
+        the sample's pixels (W, n, R, R).
+    """
+    windows, count, full = sample.shape[:3]
+    everything, times = (slice(0, full), slice(0, full)), slice(0, count)
+    pictures = [[sample.read(name, window, times, everything) for window in range(windows)] for name in PICTURES]
+    cond = pictures[PICTURES.index("cond")]
+    weights = [weigh(cond[window], sample.boxes(window, times), everything) for window in range(windows)]
+    rng = np.random.default_rng(int.from_bytes(sample.path.stem.encode()[-6:]))
+    picture = _shrink(sample.reference[None], side)[0]
+    references = np.stack([picture] + [warp_reference(picture, rng) for _ in range(WARPED)])
+    return np.stack([[_shrink(frames, side) for frames in row] for row in pictures]), references, np.stack(weights)
+
+
+def encode(
+    networks: Networks, pictures: np.ndarray, references: np.ndarray, weights: np.ndarray
+) -> dict[str, Tensor]:
+    """Return the latents of what `read` returned as float16, windows first: W windows of F latents, an h × w grid.
 
     Returns:
         frames, cond, preview (W, C, F, h, w); reference (1 + WARPED, C, 1, h, w); weight (W, 1, F, h, w).
     """
-    windows, count, full = sample.shape[:3]
-    everything = (slice(0, full), slice(0, full))
-    tensors: dict[str, list[Tensor]] = {name: [] for name in (*PICTURES, "weight")}
-    for window in range(windows):
-        pictures = {name: sample.read(name, window, slice(0, count), everything) for name in PICTURES}
-        for name, frames in pictures.items():
-            tensors[name].append(networks.encode(to_tensor(_shrink(frames, side))[None])[0])
-        weights = weigh(pictures["cond"], sample.boxes(window, slice(0, count)), everything)
-        tensors["weight"].append(_pool(weights, tensors["frames"][-1].shape))
-    rng = np.random.default_rng(int.from_bytes(sample.path.stem.encode()[-6:]))
-    picture = _shrink(sample.reference[None], side)[0]
-    references = np.stack([picture] + [warp_reference(picture, rng) for _ in range(WARPED)])
-    stacked = {name: torch.stack(values) for name, values in tensors.items()}
-    stacked["reference"] = networks.encode(to_tensor(references[:, None]))
-    return {name: value.half().cpu().contiguous() for name, value in stacked.items()}
+    latents = networks.encode(to_tensor(pictures.reshape(-1, *pictures.shape[2:]), networks.device))
+    values = dict(zip(PICTURES, latents.unflatten(0, pictures.shape[:2]), strict=True))
+    values["reference"] = networks.encode(to_tensor(references[:, None], networks.device))
+    values["weight"] = torch.stack([_pool(row, latents.shape) for row in weights])
+    return {name: value.half().cpu().contiguous() for name, value in values.items()}
 
 
 def _shrink(frames: np.ndarray, side: int) -> np.ndarray:

@@ -137,5 +137,7 @@ def _film(number: int, folder: Path, config: TrainConfig, window: int, device: s
     dressed = config.assets and number % 3
     wardrobe, body = open_wardrobe(config.assets if dressed else "", device), load_body(device=device)
     setting = SynthConfig(frames=FRAMES, resolution=config.resolution, aspect="1:1")
+    if config.photos and number % 4 == 1:
+        setting = replace(setting, background=config.photos)
     sample = sample_of(Dice(config.seed, "train", number), setting, wardrobe, body, window=window, windows=WINDOWS)
     save_sample(folder / f"train-{number:05}.safetensors", sample)

@@ -19,7 +19,7 @@ from emosh_core.training.augment import draw_layout
 from emosh_core.training.autoencoder import draw_clips, draw_length, normalise, reconstruction_loss
 from emosh_core.training.descent import Recipe
 from emosh_core.training.engine import join_ranks
-from emosh_core.training.flow import flow_loss, probe
+from emosh_core.training.flow import draw_noise, flow_loss, probe
 from emosh_core.training.latents import Batch, Latents, cache_latents
 from emosh_core.training.pictures import draw_sheet
 from emosh_core.training.run import Run, meet, open_run
@@ -91,7 +91,7 @@ def _train_vae(run: Run, networks: Networks, samples: Samples, config: TrainConf
     def draw(step: int, group: int) -> tuple[Tensor, Tensor]:
         length = draw_length(samples, np.random.default_rng([config.seed, 2, step]))
         rng, side = np.random.default_rng([config.seed, 0, step, group]), min(VAE_SIDE, samples.side)
-        return draw_clips(samples, rng, size=config.vae_batch, length=length, side=side)
+        return draw_clips(samples, rng, size=config.vae_batch, length=length, side=side, device=networks.device)
 
     def write(folder: Path, averaged: dict[str, Tensor]) -> None:
         shown = type(networks.vae).from_config(networks.vae.config)
@@ -106,8 +106,7 @@ def _train_vae(run: Run, networks: Networks, samples: Samples, config: TrainConf
     with Ahead(draw, steps=AHEAD, workers=_drawers()) as drawn:
 
         def loss_at(step: int, group: int) -> Tensor:
-            clips, weight = drawn(step, group)
-            return reconstruction_loss(networks.vae, clips.to(networks.device), weight.to(networks.device))
+            return reconstruction_loss(networks.vae, *drawn(step, group))
 
         run.descend("vae", networks.vae, loss_at, recipe, first=0, write=write)
     meet(run.ranks)
@@ -128,7 +127,7 @@ def _latents(run: Run, networks: Networks, samples: Samples, config: TrainConfig
 
     with torch.autocast(networks.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
         cache_latents(networks, samples.part(ranks.rank, ranks.world), folder, side=config.resolution, key=key,
-                      progress=encoded)  # fmt: skip
+                      progress=encoded, workers=_drawers())  # fmt: skip
     meet(ranks)
     return Latents([folder / path.name for path in samples.paths])
 
@@ -140,13 +139,14 @@ def _train_transformer(
     if config.method == "lora":
         adapter.attach(networks.transformer, rank=config.rank)
 
-    def draw(step: int, group: int) -> tuple[Batch, Tensor, torch.Generator]:
+    def draw(step: int, group: int) -> tuple[Batch, Tensor, Tensor]:
         rng = np.random.default_rng([config.seed, 1, step, group])
         layout = draw_layout(rng, temporal=config.temporal, aligned=config.aligned)
         batch = latents.draw(rng, size=config.batch, layout=layout, warp=config.warp, fill=spec.cond_fill, grey=grey,
                              tail=spec.tail_latents, device=networks.device)  # fmt: skip
         generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-        return batch, draw_times(config.batch, shift=config.shift, generator=generator), generator
+        times = draw_times(config.batch, shift=config.shift, generator=generator)
+        return batch, times, draw_noise(batch, generator)
 
     def write(folder: Path, averaged: dict[str, Tensor]) -> None:
         if config.method == "lora":
