@@ -11,7 +11,7 @@ KindArgument = Annotated[
     str, typer.Argument(metavar="KIND", help="For example hamer; `emosh models list` names them.", show_default=False)
 ]
 FileArgument = Annotated[
-    Path, typer.Argument(metavar="PATH", help="The file; it stays where it is.", show_default=False)
+    Path, typer.Argument(metavar="PATH", help="The file or folder; it stays where it is.", show_default=False)
 ]
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="""List, add, remove and find your own weights.
@@ -49,9 +49,10 @@ def list_models(
 
 @app.command("add")
 def add(kind: KindArgument, path: FileArgument, json: options.Json = False):
-    """Look into a file and use it from now on; the file is neither copied nor moved.
+    """Look into a file or folder and use it from now on; it is neither copied nor moved, but read once.
 
     Example: emosh models add dwpose-pose dw-ll_ucoco_384.onnx
+    Example: emosh models add wan Wan2.2-Animate-14B
     """
     from dataclasses import asdict
 

@@ -6,7 +6,7 @@ differences, which lightx2v's distilled norms and our motion embedding are made 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -38,6 +38,8 @@ class Lora:
     """A (rank, in) and B (out, rank) by layer; alpha is multiplied in."""
     changes: dict[str, Tensor]
     """Differences by parameter."""
+    motion: Tensor | None = None
+    """(D, C + 1, 1, 2, 2), the motion embedding that replaces the transformer's; of our own exports."""
     spec: Spec | None = None
     """How our own exports are used; other files do not say."""
     notes: list[str] = field(default_factory=list)
@@ -59,13 +61,16 @@ def read_lora(place: Path, transformer: nn.Module) -> Lora:
 
     config = adapter.read_config(place)
     lora = _read_file(place / adapter.LORA["diffusers"], transformer)
-    patch = transformer.patch_embedding.weight
-    change = torch.zeros_like(patch, dtype=torch.float32)
-    count = transformer.config.out_channels + 1
-    change[:, -count:] = adapter.read_motion(place, patch[:, -count:]).to(patch.device) - patch[:, -count:]
-    lora.changes[f"{PATCH}.weight"] = change
+    # Of the transformer only the shapes are needed: it may be on the meta device.
+    shape = transformer.patch_embedding.weight[:, -_motion(transformer) :].shape
+    motion = adapter.read_motion(place, torch.empty(shape))
     spec = read_spec(config["spec"], place / adapter.CONFIG)
-    return Lora(place, lora.pairs, lora.changes, spec, lora.notes)
+    return replace(lora, place=place, motion=motion, spec=spec)
+
+
+def _motion(transformer: nn.Module) -> int:
+    """Return C + 1, the number of the patch convolution's last input channels, motion and flag."""
+    return transformer.config.out_channels + 1
 
 
 def _read_file(path: Path, transformer: nn.Module) -> Lora:
@@ -87,7 +92,7 @@ def _read_file(path: Path, transformer: nn.Module) -> Lora:
         else:
             layer, part = places[key]
             layers.setdefault(layer, {})[part] = value.float()
-    lora = Lora(path, {}, {}, None, [f"{path.name}: {skipped} tensors of face modules are left out"] if skipped else [])
+    lora = Lora(path, {}, {}, notes=[f"{path.name}: {skipped} tensors of face modules are left out"] if skipped else [])
     for layer, parts in layers.items():
         unknown += _take(lora, layer, parts, state)
     if unknown:
@@ -170,6 +175,11 @@ def add_loras(transformer: nn.Module, loras: Sequence[tuple[Lora, float]], *, fu
     for lora, weight in loras:
         for name, change in lora.changes.items():
             put(name, weight * change.to(weights[name].device))
+        if lora.motion is not None:
+            old = weights[f"{PATCH}.weight"]
+            change = torch.zeros_like(old, dtype=torch.float32)
+            change[:, -_motion(transformer) :] = lora.motion.to(old.device) - old[:, -_motion(transformer) :].float()
+            put(f"{PATCH}.weight", weight * change)
     layers = dict.fromkeys(layer for lora, _ in loras for layer in lora.pairs) if fused else {}
     for layer in layers:  # one at a time: all differences together would be as large as the transformer
         old = weights[f"{layer}.weight"]

@@ -1,6 +1,6 @@
 """From noise to the latents of one chunk: guidance, conditioned latents, and the solver."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import pairwise
 
@@ -46,17 +46,19 @@ def sample(
     steps, shift = profile.steps or spec.steps, profile.shift or networks.shift
     with _cached(networks.transformer, profile):
         if profile.solver == "euler":
-            final = solve_euler(field, noise, times=sampling_times(steps, shift=shift, sigmas=profile.sigmas))
+            final = solve_euler(field, noise, steps=steps, shift=shift, sigmas=profile.sigmas)
         else:
             final = solve_unipc(field, noise, steps=steps, shift=shift)
     # The solver ends on the given latents up to rounding, if at all; the decoder gets them exactly.
     return conditions.sequence(final[:, :, conditions.clip])[:, :, conditions.clip]
 
 
-def solve_euler(field: Callable[[Tensor, Tensor], Tensor], noise: Tensor, *, times: Tensor) -> Tensor:
-    """Integrate `field(zt, t)` along times (steps + 1,) from 1 to 0 with Euler's method."""
+def solve_euler(
+    field: Callable[[Tensor, Tensor], Tensor], noise: Tensor, *, steps: int, shift: float, sigmas: Sequence[float] = ()
+) -> Tensor:
+    """Integrate `field(zt, t)` from t = 1 to 0 with Euler's method; sigmas as in `sampling_times`."""
     zt = noise
-    for t, t_next in pairwise(times):
+    for t, t_next in pairwise(sampling_times(steps, shift=shift, sigmas=sigmas)):
         zt = euler_step(zt, field(zt, t), t, t_next)
     return zt
 
