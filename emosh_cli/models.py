@@ -56,10 +56,14 @@ def add(kind: KindArgument, path: FileArgument, json: options.Json = False):
     """
     from dataclasses import asdict
 
-    from emosh_cli.console import print_json
+    from emosh_cli.console import Console, print_json
     from emosh_core import models
+    from emosh_core.generate.wan.parts import ready
 
     entry = models.add(kind, path)
+    complete, lacking = ready() if kind.startswith("wan") else (True, "")
+    if not complete:
+        Console().note(lacking)
     licence = models.KINDS[kind].licence
     if json:
         print_json(asdict(entry) | {"licence": licence})
