@@ -5,6 +5,7 @@ Our own exports, diffusers' names, ComfyUI's and lightx2v's (`diffusion_model.â€
 differences, which lightx2v's distilled norms and our motion embedding are made of.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -197,7 +198,9 @@ def _attach(transformer: nn.Module, loras: Sequence[tuple[Lora, float]]) -> None
     for name, (lora, _) in zip(names, loras):
         state = {f"{layer}.lora_{half}.weight": value for layer, pair in lora.pairs.items()
                  for half, value in zip("AB", pair)}  # fmt: skip
-        transformer.load_lora_adapter(state, prefix=None, adapter_name=name)
+        with warnings.catch_warnings():  # that there are several is what was asked for
+            warnings.filterwarnings("ignore", message="Already found a `peft_config`")
+            transformer.load_lora_adapter(state, prefix=None, adapter_name=name)
     transformer.set_adapters(names, [weight for _, weight in loras])
 
 
