@@ -326,7 +326,7 @@ class Line:
         drawn |= {f"{LORA}{place}": self.workspace.sha256(find_lora(place, self.workspace.root))[:16]
                   for place in places}  # fmt: skip
         if generator == WAN:
-            for prompt in (config.prompt, config.negative_prompt):
+            for prompt in (config.prompt, config.negative_prompt if config.guidance > 1 else ""):
                 wan.check_prompt(prompt)
             return drawn | wan.digests()
         digest = self.model(generator)

@@ -153,7 +153,7 @@ def add(name: str, path: Path) -> Entry:
     if not path.exists() or (path.is_dir() and "" not in kind.suffixes):
         raise AssetError(f"no such file: {path}", fix="give the path of the weights that you have")
     if (path.suffix.lower() if path.is_file() else "") not in kind.suffixes:
-        fix = _add_command(name)
+        fix = add_command(name)
         raise AssetError(f"{name} weights {_endings(kind)}", found=str(path), fix=fix)
     _look(kind, path)
     path = path.resolve()
@@ -187,7 +187,7 @@ def registered(name: str) -> Entry | None:
         return Entry(**json.loads(record.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise AssetError(
-            f"the record of {name} weights is damaged", found=f"{record}: {error}", fix=_add_command(name)
+            f"the record of {name} weights is damaged", found=f"{record}: {error}", fix=add_command(name)
         ) from error
 
 
@@ -201,10 +201,10 @@ def require(name: str) -> Entry:
     if entry is None:
         raise _missing(name)
     state = state_of(entry)
-    if state == CHANGED:
+    if state == CHANGED and KINDS[name].look:
         _look(KINDS[name], Path(entry.path))  # of a file that was cut short this says so
     if state != "ok":
-        raise AssetError(f"the {name} weights are {state}", found=entry.path, fix=_add_command(name))
+        raise AssetError(f"the {name} weights are {state}", found=entry.path, fix=add_command(name))
     return entry
 
 
@@ -244,7 +244,7 @@ def check_network(kind: Kind, path: Path) -> None:
             lines += [f"{what} in the file: {there}", f"{what} that are lacking: {', '.join(lacking)}"]
     if len(lines) > 1:
         found = "\n         ".join(lines)
-        raise AssetError(f"this is no {kind.name} network", found=found, fix=_add_command(kind.name))
+        raise AssetError(f"this is no {kind.name} network", found=found, fix=add_command(kind.name))
 
 
 def match_ports(ports: Sequence[Port], have: Sequence[tuple[str, Sequence]]) -> list[str | None]:
@@ -314,11 +314,13 @@ def _shape_text(shape: Sequence) -> str:
 
 
 def _missing(name: str) -> AssetError:
-    return AssetError(f"{name} weights are needed", found=f"none in {folder()}", fix=_add_command(name))
+    return AssetError(f"{name} weights are needed", found=f"none in {folder()}", fix=add_command(name))
 
 
-def _add_command(name: str) -> str:
-    return f"emosh models add {name} PATH{KINDS[name].suffixes[0]}"
+def add_command(name: str) -> str:
+    """Return the command that registers weights of a kind."""
+    suffixes = KINDS[name].suffixes
+    return f"emosh models add {name} PATH{'' if '' in suffixes else suffixes[0]}"
 
 
 def _endings(kind: Kind) -> str:

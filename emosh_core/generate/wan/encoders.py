@@ -40,8 +40,7 @@ def picture_tokens(folder: Path, picture: np.ndarray, device: str) -> Tensor:
 def prompt_tokens(prompt: str, text: Path | None, width: int, device: str) -> Tensor:
     """Return the embedding (1, 512, width) of a prompt [fp32], encoding it if that was never done.
 
-    Without a prompt the embedding that is registered as wan-prompt, else zeros: what the transformer is told behind
-    the end of every text.
+    No prompt is all zeros: what the transformer is told behind the end of every text.
 
     Args:
         text: folder with text_encoder and tokenizer.
@@ -51,9 +50,7 @@ def prompt_tokens(prompt: str, text: Path | None, width: int, device: str) -> Te
         AssetError: an embedding is of another width, or the text encoder cannot be read.
     """
     if not prompt:
-        if models.registered(PROMPT) is None:
-            return torch.zeros(1, TOKENS, width)
-        return _padded(_read(Path(models.require(PROMPT).path)), width, models.require(PROMPT).path)
+        return torch.zeros(1, TOKENS, width)
     file = prompt_file(prompt)
     kept = _read(file) if file.is_file() else None
     if kept is None or kept.shape[1] != width:
@@ -64,6 +61,18 @@ def prompt_tokens(prompt: str, text: Path | None, width: int, device: str) -> Te
         with durable_file(file) as temporary:
             save_file({"prompt": kept}, temporary, metadata={"format": "pt", "text": prompt})
     return _padded(kept, width, file)
+
+
+def registered_tokens(width: int) -> Tensor | None:
+    """Return the embedding (1, 512, width) that is registered as wan-prompt; None without one.
+
+    Raises:
+        AssetError: it is of another width, or was changed since.
+    """
+    if models.registered(PROMPT) is None:
+        return None
+    path = Path(models.require(PROMPT).path)
+    return _padded(_read(path), width, path)
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from emosh_core.generate.memory import memory_errors
 from emosh_core.generate.models import Networks, Spec
 from emosh_core.generate.pixels import Letterbox
 from emosh_core.generate.profiles import Profile, profile_of
-from emosh_core.generate.wan.encoders import picture_tokens, prompt_tokens
+from emosh_core.generate.wan.encoders import picture_tokens, prompt_tokens, registered_tokens
 from emosh_core.generate.wan.load import examine, load_transformer
 from emosh_core.generate.wan.parts import require_parts
 from emosh_core.generate.wan.vae import load_vae
@@ -48,10 +48,11 @@ def load_networks(
         note(line)
     width = examined.model.config.text_dim
     with memory_errors(examined.model, spec, profile, device):
-        context = {"encoder_hidden_states": prompt_tokens(config.prompt, parts.text, width, device)}
-        unguided = {"encoder_hidden_states": prompt_tokens(config.negative_prompt, parts.text, width, device)}
+        said = None if config.prompt else registered_tokens(width)
+        said = prompt_tokens(config.prompt, parts.text, width, device) if said is None else said
+        unsaid = prompt_tokens(config.negative_prompt if config.guidance > 1 else "", parts.text, width, device)
         square = Letterbox(*reference.image.shape[:2], spec.resolution).fit(reference.image)
-        picture = {"encoder_hidden_states_image": picture_tokens(parts.clip, square, device)}
+        picture = picture_tokens(parts.clip, square, device)
         whole = profile.precision != "fp8" and profile.offload == "none"
         transformer = load_transformer(
             parts.transformer, dtype=weights_dtype(spec, profile), device=device if whole else "cpu"
@@ -59,8 +60,10 @@ def load_networks(
         add_loras(transformer, read, fused=config.lora_mode == "fused")
         prepare(transformer.requires_grad_(False), spec, profile, device)
         vae = load_vae(parts.vae, dtype=torch.float32, device=device).requires_grad_(False)
-    on_device = lambda tokens: {name: value.to(device) for name, value in (tokens | picture).items()}  # noqa: E731
-    return Networks(transformer, vae, spec, on_device(context), on_device(unguided))
+    context, unguided = (
+        {"encoder_hidden_states": text.to(device), "encoder_hidden_states_image": picture} for text in (said, unsaid)
+    )
+    return Networks(transformer, vae, spec, context, unguided)
 
 
 def _doubts(kind: str, loras: Sequence, profile: Profile) -> list[str]:

@@ -1,6 +1,6 @@
 """The full-size generator: conditioning as Wan-Animate has it, every option of the layout, solvers, memory, resume."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from emosh_core import models
 from emosh_core.errors import ConfigError, DeviceError
 from emosh_core.generate import memory, sampling
 from emosh_core.generate.animate import animate
-from emosh_core.generate.assemble import with_size
+from emosh_core.generate.assemble import prepare, with_size
 from emosh_core.generate.diffusion import DiffusionGenerator
 from emosh_core.generate.flow_matching import shift_time
 from emosh_core.generate.generator import Reference
@@ -22,6 +22,7 @@ from emosh_core.generate.profiles import PROFILES, profile_of
 from emosh_core.generate.wan.encoders import picture_tokens
 from emosh_core.generate.wan.networks import WAN_SPEC, load_networks
 from emosh_core.settings import AnimateConfig
+from emosh_core.training import adapter
 
 SMALL = {"resolution": 32, "window": 13, "precision": "fp32", "steps": 2}
 IMAGE = np.random.default_rng(1).integers(0, 256, (30, 18, 3)).astype(np.uint8)
@@ -99,6 +100,20 @@ def test_a_later_chunk_is_conditioned_as_in_wan_animate(make, seen):
     torch.testing.assert_close(torch.from_numpy(second.latents[:2]), networks.encode(tail)[0].movedim(0, 1))
     (middle, t, _, _) = seen[3]
     torch.testing.assert_close(middle[:, :, 0], torch.lerp(condition[:, :, 0], noise[:, :, 0], t), atol=1e-4, rtol=0)
+
+
+def test_an_adapter_of_ours_brings_how_it_is_used(home, make_cond, tmp_path, seen):
+    said = []
+    reference, config = Reference(image=IMAGE, motion=None), AnimateConfig(**SMALL)
+    transformer = load_networks(reference, config, [], "cpu", note=said.append).transformer
+    assert len(said) == 1 and "skeletons" in said.pop()
+    adapter.attach(transformer, rank=2, image_keys=True)
+    spec = replace(WAN_SPEC, anchor="prev", window=17, shift=3.0, cond_fill="paste")
+    adapter.export(tmp_path, transformer.state_dict(), transformer, spec=asdict(spec), rank=2)
+    networks = load_networks(reference, config, [(tmp_path, 1.0)], "cpu", note=said.append)
+    assert not said and networks.spec == replace(spec, resolution=32, window=13, precision="fp32")
+    two_chunks(DiffusionGenerator(networks, make_cond(21), reference, config, name="wan"))
+    assert [call[2].shape[2] for call in seen] == [5, 5, 6, 6]
 
 
 @pytest.mark.parametrize(
@@ -238,6 +253,32 @@ def test_running_out_of_memory_names_the_memory_and_the_profile_that_fits(make, 
     monkeypatch.setattr(transformer, "forward", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         generator.generate(np.arange(13), seed=1, state={})
+
+
+def test_a_profile_is_applied_in_the_order_that_diffusers_wants():
+    class Stub:
+        """Records what is asked of a transformer."""
+
+        def __init__(self):
+            self.patch_embedding = torch.nn.Conv3d(1, 1, 1, dtype=torch.bfloat16)
+            self.asked = []
+
+        def __getattr__(self, name):
+            return lambda *args, **options: self.asked.append((name, *args, options))
+
+    def asked(device, **changes):
+        stub = Stub()
+        prepare(stub, WAN_SPEC, replace(PROFILES["quality"], **changes), device)
+        return [(call[0], call[-1]) for call in stub.asked]
+
+    low = asked("cuda:0", precision="fp8", offload="blocks")
+    assert [name for name, _ in low] == ["enable_layerwise_casting", "enable_group_offload"]
+    assert low[0][1] == {"storage_dtype": torch.float8_e4m3fn, "compute_dtype": torch.bfloat16}
+    assert low[1][1]["onload_device"] == torch.device("cuda:0") and low[1][1]["offload_type"] == "block_level"
+    assert [name for name, _ in asked("cpu", offload="blocks")] == ["to"]
+    assert asked("cuda:0", compile="auto")[1:] == [("compile_repeated_blocks", {"fullgraph": True})]
+    assert asked("cuda:0", compile="auto", cache="first_block")[1][1] == {"fullgraph": False}
+    assert asked("cpu", compile="on")[1][0] == "compile_repeated_blocks" and len(asked("cpu", compile="auto")) == 1
 
 
 def test_the_memory_of_the_published_size_is_near_what_is_known():
