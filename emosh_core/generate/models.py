@@ -8,6 +8,7 @@ import json
 import math
 import warnings
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
@@ -152,7 +153,8 @@ class Networks:
                  for name, value in (context or self.context or constant).items()}  # fmt: skip
         hidden = torch.cat([zt, channels], 1).to(own)
         half = self.spec.precision == "bf16" and own == torch.float32 and not torch.is_grad_enabled()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=half and computes_bf16(self.device)):
+        half = half and computes_bf16(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext():
             output = self.transformer(hidden, timestep=1000 * t, return_dict=False, **given)[0]
         output = output.to(zt.dtype)
         if self.spec.prediction == "correction":
