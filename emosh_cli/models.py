@@ -60,6 +60,8 @@ def add(kind: KindArgument, path: FileArgument, json: options.Json = False):
     from emosh_core import models
     from emosh_core.generate.wan.parts import ready
 
+    if kind == "wan":
+        Console().note("its files are read once for their SHA-256; 35 GB take minutes")
     entry = models.add(kind, path)
     complete, lacking = ready() if kind.startswith("wan") else (True, "")
     if not complete:

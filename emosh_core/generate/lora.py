@@ -123,10 +123,15 @@ def _take(lora: Lora, layer: str, parts: dict[str, Tensor], state: dict[str, Ten
         if "A" not in parts or "B" not in parts:
             return [f"{layer}: only half of a LoRA"]
         a, b = parts["A"], parts["B"]
+        b = b * float(parts.get("alpha", len(a))) / len(a)
+        if layer in (PATCH, POSE) and a.ndim == 5 and len(a) == b.shape[1]:
+            # A convolution: multiplied out it is small.
+            parts = {"weight": (b.flatten(1) @ a.flatten(1)).reshape(len(b), *a.shape[1:])} | _only(parts, "bias")
+            return _take(lora, layer, parts, state)
         shape = None if weight is None else tuple(weight.shape)
         if a.ndim != 2 or b.ndim != 2 or len(a) != b.shape[1] or shape != (len(b), a.shape[1]):
             return [f"{layer}: {(len(b), *a.shape[1:])} where the transformer has {shape or 'nothing'}"]
-        lora.pairs[layer] = a, b * float(parts.get("alpha", torch.tensor(len(a)))) / len(a)
+        lora.pairs[layer] = a, b
     for part in parts.keys() & {"weight", "bias"}:
         name = f"{layer}.{part}" if f"{layer}.{part}" in state else layer
         change = _folded(layer, part, parts[part], state) if layer in (PATCH, POSE) else parts[part]
@@ -137,6 +142,10 @@ def _take(lora: Lora, layer: str, parts: dict[str, Tensor], state: dict[str, Ten
         else:
             lora.changes[name] = lora.changes[name] + change if name in lora.changes else change
     return wrong
+
+
+def _only(parts: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    return {name: parts[name]} if name in parts else {}
 
 
 def _folded(layer: str, part: str, change: Tensor, state: dict[str, Tensor]) -> Tensor:

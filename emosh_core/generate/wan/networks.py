@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from emosh_core.errors import AssetError
 from emosh_core.generate.assemble import prepare, said_of, weights_dtype, with_size
 from emosh_core.generate.generator import Reference
 from emosh_core.generate.lora import add_loras, common_spec, read_lora
@@ -14,7 +15,7 @@ from emosh_core.generate.pixels import Letterbox
 from emosh_core.generate.profiles import Profile, profile_of
 from emosh_core.generate.wan.encoders import picture_tokens, prompt_tokens, registered_tokens
 from emosh_core.generate.wan.load import examine, load_transformer
-from emosh_core.generate.wan.parts import require_parts
+from emosh_core.generate.wan.parts import CLIP, fetch, require_parts
 from emosh_core.generate.wan.vae import load_vae
 from emosh_core.settings import AnimateConfig
 
@@ -46,6 +47,8 @@ def load_networks(
     spec = with_size(common_spec([lora for lora, _ in read], WAN_SPEC), config)
     for line in [*said_of([lora for lora, _ in read]), *_doubts(examined.found.kind, read, profile)]:
         note(line)
+    if device == "cpu" and sum(value.numel() for value in examined.model.parameters()) > 1e9:
+        note("a full-size generator takes hours per chunk without a GPU; --generator mini or preview does not")
     width = examined.model.config.text_dim
     with memory_errors(examined.model, spec, profile, device):
         said = None if config.prompt else registered_tokens(width)
@@ -53,6 +56,9 @@ def load_networks(
         unsaid = prompt_tokens(config.negative_prompt if config.guidance > 1 else "", parts.text, width, device)
         square = Letterbox(*reference.image.shape[:2], spec.resolution).fit(reference.image)
         picture = picture_tokens(parts.clip, square, device)
+        if picture.shape[-1] != examined.model.config.image_dim:
+            found = f"{parts.clip}: width {picture.shape[-1]}, the transformer takes {examined.model.config.image_dim}"
+            raise AssetError("the picture encoder is another one", found=found, fix=fetch(CLIP))
         whole = profile.precision != "fp8" and profile.offload == "none"
         transformer = load_transformer(
             parts.transformer, dtype=weights_dtype(spec, profile), device=device if whole else "cpu"

@@ -7,6 +7,7 @@ import pytest
 import torch
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
+from torch.nn.functional import conv3d
 
 from emosh_core.errors import AssetError, ConfigError
 from emosh_core.generate.lora import add_loras, common_spec, read_lora
@@ -159,6 +160,19 @@ def test_a_spec_of_an_older_export_has_the_defaults(exported):
         del config["spec"][name]
     path.write_text(json.dumps(config))
     assert read_lora(exported[0], fresh()).spec == SPEC
+
+
+def test_a_lora_of_the_patch_convolution_reaches_its_36_channels(tmp_path):
+    draw = torch.Generator().manual_seed(3)
+    a, b = torch.randn(3, 36, 1, 2, 2, generator=draw), torch.randn(24, 3, 1, 1, 1, generator=draw)
+    state = {"lora_down.weight": a, "lora_up.weight": b, "alpha": torch.tensor(1.5)}
+    state = {f"diffusion_model.patch_embedding.{name}": value for name, value in state.items()}
+    save_file(state, tmp_path / "a.safetensors")
+    got, base = with_loras((tmp_path / "a.safetensors", 1.0)), fresh()
+    x = torch.randn(1, 36, 2, 4, 4, generator=draw)
+    x = torch.cat([x, torch.randn(1, 17, 2, 4, 4, generator=draw)], 1)
+    want = base.patch_embedding(x) + 0.5 * conv3d(conv3d(x[:, :36], a, stride=(1, 2, 2)), b)
+    torch.testing.assert_close(got.patch_embedding(x), want, rtol=0, atol=1e-4)
 
 
 def test_what_does_not_fit_is_named(pairs, tmp_path):
