@@ -18,15 +18,10 @@ def animate(
     codec: options.Codec = "auto",
     audio: options.Audio = False,
     background: options.Background = "keep",
-    generator: Annotated[
-        str | None,
-        typer.Option(
-            "--generator",
-            metavar="mini|preview|runs/NAME",
-            help="What makes the frames; by default the best that is there, or what the settings say.",
-            show_default=False,
-        ),
-    ] = None,
+    generator: options.Generator = None,
+    profile: options.Profile = None,
+    lora: options.Lora = [],  # noqa: B006 (typer copies it)
+    prompt: options.Prompt = None,
     chunks: Annotated[
         str, typer.Option("--chunks", metavar="auto|N", help="How many chunks to make: all, or the first N.")
     ] = "auto",
@@ -55,7 +50,8 @@ def animate(
         force=force, dry_run=dry_run, json=json, quiet=quiet, verbose=verbose,
     )  # fmt: skip
     reference = required(reference, "a still of the person", "--ref IMAGE")
-    session.settings = with_settings(session.settings, "animate", generator=generator, chunks=_count(chunks))
+    said = {"generator": generator, "profile": profile, "loras": tuple(lora) or None, "prompt": prompt}
+    session.settings = with_settings(session.settings, "animate", chunks=_count(chunks), **said)
     session.settings = with_settings(session.settings, "retarget", contacts=contacts)
     step = session.line.whole(reference, motion)
     delivery = _delivery(session, motion, out, codec=codec, audio=audio, background=background)

@@ -11,7 +11,7 @@ KindArgument = Annotated[
     str, typer.Argument(metavar="KIND", help="For example hamer; `emosh models list` names them.", show_default=False)
 ]
 FileArgument = Annotated[
-    Path, typer.Argument(metavar="PATH", help="The file; it stays where it is.", show_default=False)
+    Path, typer.Argument(metavar="PATH", help="The file or folder; it stays where it is.", show_default=False)
 ]
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="""List, add, remove and find your own weights.
@@ -49,16 +49,23 @@ def list_models(
 
 @app.command("add")
 def add(kind: KindArgument, path: FileArgument, json: options.Json = False):
-    """Look into a file and use it from now on; the file is neither copied nor moved.
+    """Look into a file or folder and use it from now on; it is neither copied nor moved, but read once.
 
     Example: emosh models add dwpose-pose dw-ll_ucoco_384.onnx
+    Example: emosh models add wan Wan2.2-Animate-14B
     """
     from dataclasses import asdict
 
-    from emosh_cli.console import print_json
+    from emosh_cli.console import Console, print_json
     from emosh_core import models
+    from emosh_core.generate.wan.parts import ready
 
+    if kind == "wan":
+        Console().note("its files are read once for their SHA-256; 35 GB take minutes")
     entry = models.add(kind, path)
+    complete, lacking = ready() if kind.startswith("wan") else (True, "")
+    if not complete:
+        Console().note(lacking)
     licence = models.KINDS[kind].licence
     if json:
         print_json(asdict(entry) | {"licence": licence})

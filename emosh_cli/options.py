@@ -72,3 +72,30 @@ Background = Annotated[
         "whatever the generator: hair and loose clothes outside it are cut off.",
     ),
 ]
+Generator = Annotated[
+    str | None,
+    typer.Option(
+        "--generator",
+        metavar="wan|mini|preview|runs/NAME",
+        help="What makes the frames; by default the best that is there, or what the settings say.",
+        show_default=False,
+    ),
+]
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        "--profile", metavar="quality|balanced|fast|lowvram", show_default=False,
+        help="How a diffusion generator samples: all steps, skipping what changes little, four steps for a "
+        "step-distilled LoRA, or with little memory.",
+    ),
+]  # fmt: skip
+Lora = Annotated[
+    list[str],
+    typer.Option(
+        "--lora", metavar="FILE|FOLDER|runs/NAME[:WEIGHT]", help="LoRA weights; may be repeated.", show_default=False
+    ),
+]
+Prompt = Annotated[
+    str | None,
+    typer.Option("--prompt", metavar="TEXT", help="What is to be seen, for generator wan.", show_default=False),
+]

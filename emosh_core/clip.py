@@ -7,7 +7,7 @@ from emosh_core.artifacts import Clip, Cond, Motion, Target
 from emosh_core.generate.animate import animate
 from emosh_core.generate.chunks import plan_chunks
 from emosh_core.generate.generator import Generator, Reference
-from emosh_core.generate.names import MINI, PREVIEW, made_by, mini_folder
+from emosh_core.generate.names import MINI, PREVIEW, WAN, find_lora, made_by, mini_folder, parse_lora
 from emosh_core.image_io import read_image
 from emosh_core.making import Making
 from emosh_core.segmentation import person_mask
@@ -31,7 +31,7 @@ def make_clip(
     """
     picture = read_image(image)
     still = Reference(image=picture, motion=reference, mask=person_mask(picture))
-    generator = _generator(target, cond, still, config, making.device, root)
+    generator = _generator(target, cond, still, config, making, root)
     count = _frame_count(len(target.time), generator, config.chunks)
     path, times = making.media("clip"), target.time[:count]
     height, width = cond.frames.shape[1:3]
@@ -50,7 +50,7 @@ def make_clip(
 
 
 def _generator(
-    target: Target, cond: Cond, reference: Reference, config: AnimateConfig, device: str, root: Path
+    target: Target, cond: Cond, reference: Reference, config: AnimateConfig, making: Making, root: Path
 ) -> Generator:
     def preview() -> Generator:
         from emosh_core.body.assets import load_body
@@ -63,11 +63,19 @@ def _generator(
         return preview()
     from emosh_core.generate.diffusion import DiffusionGenerator, latest_checkpoint
 
+    loras = [(find_lora(place, root), weight) for place, weight in map(parse_lora, config.loras)]
+    if config.generator == WAN:
+        from emosh_core.generate.wan.networks import load_networks
+
+        networks = load_networks(reference, config, loras, making.device, note=making.note)
+        return DiffusionGenerator.from_networks(networks, cond, reference, config, name=WAN, preview=preview)
     folder, name = mini_folder(), MINI
     if config.generator != MINI:
         folder = latest_checkpoint(root / config.generator)
         name = f"{config.generator.rpartition('/')[2]}/{folder.name}"
-    return DiffusionGenerator.from_folder(folder, cond, reference, config, name=name, preview=preview, device=device)
+    return DiffusionGenerator.from_folder(
+        folder, cond, reference, config, name=name, preview=preview, loras=loras, device=making.device
+    )
 
 
 def _frame_count(frames: int, generator: Generator, chunks: int) -> int:

@@ -162,6 +162,5 @@ def _weights() -> Iterator[Check]:
         if entry and state == "ok":
             yield Check(f"{kind.name} weights", "ok", entry.path)
         elif entry:
-            suffix = kind.suffixes[0]
-            fix = f"emosh models add {kind.name} PATH{suffix}, or emosh models remove {kind.name}"
+            fix = f"{models.add_command(kind.name)}, or emosh models remove {kind.name}"
             yield Check(f"{kind.name} weights", "broken", f"{entry.path}: {state}", fix)

@@ -21,7 +21,17 @@ from emosh_core import settings as stage_settings
 from emosh_core.artifacts import Clip, Cond, Motion, Target
 from emosh_core.config import result_settings
 from emosh_core.errors import ArtifactError, AssetError, ConfigError
-from emosh_core.generate.names import MINI, PREVIEW, choose, choose_base, mini_folder
+from emosh_core.generate.names import (
+    MINI,
+    PREVIEW,
+    WAN,
+    choose,
+    choose_base,
+    find_lora,
+    mini_folder,
+    parse_lora,
+)
+from emosh_core.generate.wan import parts as wan
 from emosh_core.making import Making
 from emosh_core.models import KINDS, registered, require, state_of
 from emosh_core.tracker.estimators.names import find_result, parse_estimators, weights_of
@@ -35,6 +45,9 @@ SECTION = {"track": "track", "retarget": "retarget", "render-cond": "render", "a
 
 PREVIEW_VERSION = "3"
 """Counts the changes of the preview generator's pictures: clips of another version are stale."""
+
+LORA = "lora "
+"""Begins the name of LoRA weights among a step's models; their place follows."""
 
 ORBIT = (
     "the camera orbits: a mesh seen by a turning camera and a turning body seen by a still one give the same picture, "
@@ -168,7 +181,7 @@ class Line:
     def animate(self, target: Step, cond: Step, reference: Step, image: Path) -> Step:
         """Make the reference move like the target."""
         given, config = self.workspace.identify(image), self.settings["animate"]
-        models = self._networks(config.generator)
+        models = self._networks(config)
 
         def make(making: Making) -> Clip:
             from emosh_core.clip import make_clip
@@ -266,6 +279,8 @@ class Line:
             return self.workspace.sha256(file)[:16] if file.is_file() else ""
         if name == "smplx":
             return self._licensed_body()
+        if name.startswith(LORA):
+            return self._lora(name.removeprefix(LORA))
         if name in KINDS:
             entry = registered(name)
             return entry.sha256[:16] if entry and state_of(entry) == "ok" else ""
@@ -277,6 +292,13 @@ class Line:
         held = sorted(path for path in folder.rglob("*") if path.suffix in (".npz", ".pkl", ".npy"))
         digests = " ".join(self.workspace.sha256(path) for path in held)
         return hashlib.sha256(digests.encode()).hexdigest()[:16] if digests else ""
+
+    def _lora(self, place: str) -> str:
+        """Return the digest of LoRA weights; empty if they are not there."""
+        try:
+            return self.workspace.sha256(find_lora(place, self.workspace.root))[:16]
+        except AssetError:
+            return ""
 
     def _checkpoint(self, run: str) -> str:
         """Return the digest of a training run's newest checkpoint; empty if there is none."""
@@ -292,11 +314,21 @@ class Line:
             inputs=tuple(inputs), models=models, frames=frames, needs=tuple(needs), make=make, file=file,
         )  # fmt: skip
 
-    def _networks(self, generator: str) -> dict[str, str]:
+    def _networks(self, config: stage_settings.AnimateConfig) -> dict[str, str]:
         """Return the digests of what a generator is made of; one that is shown the preview depends on that as well."""
-        drawn = {PREVIEW: PREVIEW_VERSION}
+        drawn, generator = {PREVIEW: PREVIEW_VERSION}, config.generator
         if generator == PREVIEW:
+            if config.loras:
+                fix = "--generator wan or mini, or no LoRA"
+                raise ConfigError("the preview has no network for a LoRA", found=", ".join(config.loras), fix=fix)
             return drawn
+        places = [parse_lora(text)[0] for text in config.loras]
+        drawn |= {f"{LORA}{place}": self.workspace.sha256(find_lora(place, self.workspace.root))[:16]
+                  for place in places}  # fmt: skip
+        if generator == WAN:
+            for prompt in (config.prompt, config.negative_prompt if config.guidance > 1 else ""):
+                wan.check_prompt(prompt)
+            return drawn | wan.digests()
         digest = self.model(generator)
         if not digest and generator == MINI:
             fix = "install the package again, or use --generator preview"

@@ -1,10 +1,11 @@
-"""Weights that the user brings: which file each network is read from, and whether it still is that file.
+"""Weights that the user brings: which file or folder each network is read from, and whether it still is that one.
 
 Nothing is downloaded and nothing is copied. The registry is a folder with one small JSON file per kind:
 `$EMOSH_HOME/models`, else `$XDG_DATA_HOME/emosh/models`, else `~/.local/share/emosh/models`.
 """
 
 import hashlib
+import importlib
 import importlib.util
 import json
 import os
@@ -48,13 +49,19 @@ class Kind:
     use: str
     licence: str
     suffixes: tuple[str, ...] = (".onnx",)
+    """How the file's name ends; "" stands for a folder."""
     inputs: tuple[Port, ...] = ()
     outputs: tuple[Port, ...] = ()
+    counted: tuple[str, ...] = ()
+    """What counts of a folder, as patterns."""
+    look: str = ""
+    """Looks into weights of another format, as `module:function`: it takes the path and raises AssetError for what
+    is not whole or not of this kind."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered file."""
+    """A registered file or folder."""
 
     kind: str
     path: str
@@ -74,6 +81,8 @@ _FACE_OUTPUTS = (
     _port("expression_params", (None, 50)), _port("eyelid_params", (None, 2)), _port("jaw_params", (None, 3)),
 )  # fmt: skip
 _FACE_INPUT = _port("", (None, 3, 224, 224))
+
+_WAN = "emosh_core.generate.wan.registry"
 
 KINDS = {
     kind.name: kind
@@ -98,6 +107,17 @@ KINDS = {
              inputs=(_FACE_INPUT,), outputs=_FACE_OUTPUTS),
         Kind("smirk", "head and face, for estimator smirk", "code MIT; FLAME: its own terms",
              inputs=(_FACE_INPUT,), outputs=_FACE_OUTPUTS),
+        Kind("wan", "Wan2.2-Animate-14B or Wan2.1-I2V-14B, for generator wan", "Apache-2.0 (Wan)",
+             (".safetensors", ""), look=f"{_WAN}:look_at_checkpoint",
+             counted=("*.safetensors", "*.json", "Wan2.1_VAE.pth", "transformer/*", "vae/*", "image_encoder/*")),
+        Kind("wan-vae", "the VAE of Wan 2.1, where the checkpoint has none", "Apache-2.0 (Wan)",
+             (".safetensors", ".pth", ""), look=f"{_WAN}:look_at_vae", counted=("*.safetensors", "*.json", "*.pth")),
+        Kind("wan-clip", "its picture encoder (CLIP ViT-H), where the checkpoint has none", "MIT (open_clip)",
+             ("",), look=f"{_WAN}:look_at_clip", counted=("*.safetensors", "*.json")),
+        Kind("wan-text", "its text encoder and tokenizer (umT5), for prompts alone", "Apache-2.0 (umT5)",
+             ("",), look=f"{_WAN}:look_at_text", counted=("text_encoder/*", "tokenizer/*")),
+        Kind("wan-prompt", "the embedding of the prompt that is used without --prompt", "that of its maker",
+             (".safetensors",), look=f"{_WAN}:look_at_prompt"),
     )
 }  # fmt: skip
 
@@ -130,14 +150,15 @@ def add(name: str, path: Path) -> Entry:
         MissingDependencyError: onnxruntime is needed to look into the file.
     """
     kind = kind_of(name)
-    if not path.is_file():
+    if not path.exists() or (path.is_dir() and "" not in kind.suffixes):
         raise AssetError(f"no such file: {path}", fix="give the path of the weights that you have")
-    if path.suffix.lower() not in kind.suffixes:
-        raise AssetError(f"{name} weights end in {' or '.join(kind.suffixes)}", found=str(path), fix=_add_command(name))
-    if kind.outputs:
-        check_network(kind, path)
-    status = path.stat()
-    entry = Entry(name, str(path.resolve()), _digest(path), status.st_size, status.st_mtime_ns)
+    if (path.suffix.lower() if path.is_file() else "") not in kind.suffixes:
+        fix = add_command(name)
+        raise AssetError(f"{name} weights {_endings(kind)}", found=str(path), fix=fix)
+    _look(kind, path)
+    path = path.resolve()
+    size, modified = _status(kind, path)
+    entry = Entry(name, str(path), _digest(kind, path), size, modified)
     folder().mkdir(parents=True, exist_ok=True)
     with durable_file(folder() / f"{name}.json") as temporary:
         temporary.write_text(json.dumps(asdict(entry), indent=1) + "\n", encoding="utf-8")
@@ -166,7 +187,7 @@ def registered(name: str) -> Entry | None:
         return Entry(**json.loads(record.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise AssetError(
-            f"the record of {name} weights is damaged", found=f"{record}: {error}", fix=_add_command(name)
+            f"the record of {name} weights is damaged", found=f"{record}: {error}", fix=add_command(name)
         ) from error
 
 
@@ -180,9 +201,14 @@ def require(name: str) -> Entry:
     if entry is None:
         raise _missing(name)
     state = state_of(entry)
+    if state == CHANGED and KINDS[name].look:
+        _look(KINDS[name], Path(entry.path))  # of a file that was cut short this says so
     if state != "ok":
-        raise AssetError(f"the {name} weights are {state}", found=entry.path, fix=_add_command(name))
+        raise AssetError(f"the {name} weights are {state}", found=entry.path, fix=add_command(name))
     return entry
+
+
+CHANGED = "changed since they were added"
 
 
 def state_of(entry: Entry, *, thorough: bool = False) -> str:
@@ -191,14 +217,15 @@ def state_of(entry: Entry, *, thorough: bool = False) -> str:
     Args:
         thorough: read the whole file even if its size and time are the old ones.
     """
-    path = Path(entry.path)
-    if not path.is_file():
+    path, kind = Path(entry.path), KINDS[entry.kind]
+    if not path.exists():
         return "gone"
-    status = path.stat()
-    same = (status.st_size, status.st_mtime_ns) == (entry.bytes, entry.modified_ns)
-    if (same and not thorough) or _digest(path) == entry.sha256:
+    size, modified = _status(kind, path)
+    same = (size, modified) == (entry.bytes, entry.modified_ns)
+    # Another size is another content; to read 35 GB would not make it surer.
+    if (same and not thorough) or (size == entry.bytes and _digest(kind, path) == entry.sha256):
         return "ok"
-    return "changed since they were added"
+    return CHANGED
 
 
 def check_network(kind: Kind, path: Path) -> None:
@@ -217,7 +244,7 @@ def check_network(kind: Kind, path: Path) -> None:
             lines += [f"{what} in the file: {there}", f"{what} that are lacking: {', '.join(lacking)}"]
     if len(lines) > 1:
         found = "\n         ".join(lines)
-        raise AssetError(f"this is no {kind.name} network", found=found, fix=_add_command(kind.name))
+        raise AssetError(f"this is no {kind.name} network", found=found, fix=add_command(kind.name))
 
 
 def match_ports(ports: Sequence[Port], have: Sequence[tuple[str, Sequence]]) -> list[str | None]:
@@ -287,13 +314,51 @@ def _shape_text(shape: Sequence) -> str:
 
 
 def _missing(name: str) -> AssetError:
-    return AssetError(f"{name} weights are needed", found=f"none in {folder()}", fix=_add_command(name))
+    return AssetError(f"{name} weights are needed", found=f"none in {folder()}", fix=add_command(name))
 
 
-def _add_command(name: str) -> str:
-    return f"emosh models add {name} PATH{KINDS[name].suffixes[0]}"
+def add_command(name: str) -> str:
+    """Return the command that registers weights of a kind."""
+    suffixes = KINDS[name].suffixes
+    return f"emosh models add {name} PATH{'' if '' in suffixes else suffixes[0]}"
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _endings(kind: Kind) -> str:
+    named = [suffix for suffix in kind.suffixes if suffix]
+    ending = f"end in {' or '.join(named)}" if named else ""
+    return " or ".join(filter(None, [ending, "are a folder" if "" in kind.suffixes else ""]))
+
+
+def _look(kind: Kind, path: Path) -> None:
+    """Look into weights, as far as there is a way."""
+    if kind.outputs:
+        check_network(kind, path)
+    if kind.look:
+        module, _, function = kind.look.partition(":")
+        getattr(importlib.import_module(module), function)(path)
+
+
+def _files(kind: Kind, path: Path) -> list[Path]:
+    """Return the files that count, sorted."""
+    if path.is_file():
+        return [path]
+    return sorted({file for pattern in kind.counted for file in path.glob(pattern) if file.is_file()})
+
+
+def _status(kind: Kind, path: Path) -> tuple[int, int]:
+    """Return the size [bytes] of the files that count and when the newest was written [ns]."""
+    statuses = [file.stat() for file in _files(kind, path)]
+    return sum(status.st_size for status in statuses), max((s.st_mtime_ns for s in statuses), default=0)
+
+
+def _digest(kind: Kind, path: Path) -> str:
+    """Return the SHA-256 of a file; of several that of their names and SHA-256."""
+    files = _files(kind, path)
+    sums = {}
+    for each in files:
+        with each.open("rb") as file:
+            sums[each] = hashlib.file_digest(file, "sha256").hexdigest()
+    if files == [path]:
+        return sums[path]
+    text = "".join(f"{file.relative_to(path)} {value}\n" for file, value in sums.items())
+    return hashlib.sha256(text.encode()).hexdigest()

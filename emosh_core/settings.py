@@ -6,6 +6,7 @@ fresh must answer at once: planning and fingerprints need the settings only.
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from emosh_core.errors import ConfigError
@@ -121,30 +122,67 @@ class AnimateConfig:
     """Settings of `emosh animate`."""
 
     generator: str = "auto"
-    """`mini` (a small diffusion model that ships with the package), `preview` (textured mesh, no network), a training
-    run, for example `runs/first`, or `auto` for the best that is there."""
+    """`wan` (a full-size model; `emosh models add wan`), `mini` (a small diffusion model that ships with the package),
+    `preview` (textured mesh, no network), a training run, for example `runs/first`, or `auto` for the best there is."""
     seed: int = 0
     """Seed of the noise; each chunk derives its own from it."""
+    profile: Literal["quality", "balanced", "fast", "lowvram"] = "quality"
+    """How a diffusion generator samples; the settings below override it. `balanced` skips work and compiles; `fast` is
+    four steps, for a step-distilled LoRA; `lowvram` keeps 8-bit weights in main memory."""
     steps: int = 0
-    """Sampling steps per chunk of a diffusion generator; 0 takes as many as it was made for."""
+    """Sampling steps per chunk of a diffusion generator; 0 takes as many as profile or generator are made for."""
     shift: float = 0.0
-    """How much of the sampling goes to high noise, 1 is uniform; 0 takes what the generator was made for."""
-    solver: Literal["unipc", "euler"] = "unipc"
+    """How much of the sampling goes to high noise, 1 is uniform; 0 takes what profile or generator are made for."""
+    sigmas: tuple[float, ...] = ()
+    """Noise levels of the steps before the shift, from 1 down, for Euler's method; empty spaces them evenly."""
+    solver: Literal["profile", "unipc", "euler"] = "profile"
     """Integrator of a diffusion generator."""
+    precision: Literal["profile", "spec", "fp32", "bf16", "fp8"] = "profile"
+    """What the transformer computes in; spec is what it was made for, fp8 stores 8 bits and computes in bf16."""
+    offload: Literal["profile", "none", "blocks"] = "profile"
+    """Whether the transformer's blocks wait in main memory until they are needed."""
+    compile: Literal["profile", "off", "on", "auto"] = "profile"
+    """Whether the transformer's blocks are compiled; auto does on CUDA."""
+    cache: Literal["profile", "off", "first_block"] = "profile"
+    """Whether steps that change little are cut short."""
+    loras: tuple[str, ...] = ()
+    """LoRA weights on top of the transformer, each FILE.safetensors, a folder that `emosh train` exported, or a run,
+    with a weight behind a colon: `runs/first:1.0`."""
+    lora_mode: Literal["fused", "adapters"] = "fused"
+    """Add LoRA to the weights, or compute it beside them with peft: exact in bf16, and slower."""
+    prompt: str = ""
+    """What is to be seen, for generator wan; empty takes the embedding that is registered as wan-prompt, else zeros."""
+    guidance: float = 1.0
+    """Strength of the prompt against the negative one; above 1 every step takes twice the time."""
+    negative_prompt: str = ""
+    """What is not to be seen, where guidance is above 1."""
+    resolution: int = 0
+    """Side of the square that is sampled [px], a multiple of 16; 0 takes what the generator was made for."""
+    window: int = 0
+    """Frames per chunk, 4k + 1; 0 takes what the generator was made for."""
     chunks: int = 0
     """How many chunks to make, from the start of the clip; 0 makes all."""
 
     def __post_init__(self):
-        if self.seed < 0:
-            raise ConfigError("animate.seed must not be negative", found=str(self.seed), fix="seed = 0")
-        if self.chunks < 0:
-            raise ConfigError("animate.chunks must not be negative", found=str(self.chunks), fix="chunks = 0")
-        if self.steps < 0:
-            raise ConfigError("animate.steps must not be negative", found=str(self.steps), fix="steps = 0, or 20")
-        if self.shift < 0:
-            raise ConfigError("animate.shift must not be negative", found=str(self.shift), fix="shift = 0, or 3.0")
-        if self.solver not in ("unipc", "euler"):
-            raise ConfigError("animate.solver is unknown", found=self.solver, fix='solver = "unipc" or "euler"')
+        for key, usual in (("seed", 0), ("chunks", 0), ("steps", 20), ("shift", 3.0)):
+            if getattr(self, key) < 0:
+                fix = f"{key} = 0" + (f", or {usual}" if usual else "")
+                raise ConfigError(f"animate.{key} must not be negative", found=str(getattr(self, key)), fix=fix)
+        if self.guidance < 1:
+            raise ConfigError("animate.guidance must be at least 1", found=str(self.guidance), fix="guidance = 1.0")
+        if self.resolution < 0 or self.resolution % 16:
+            found, fix = str(self.resolution), "resolution = 0, or 512"
+            raise ConfigError("animate.resolution must be a multiple of 16", found=found, fix=fix)
+        if self.window and (self.window % 4 != 1 or self.window < 9):
+            raise ConfigError("animate.window must be 4k + 1", found=str(self.window), fix="window = 0, or 33")
+        levels = self.sigmas
+        if levels and not (levels[0] == 1 and levels[-1] > 0 and all(a > b for a, b in pairwise(levels))):
+            found, fix = str(list(levels)), "sigmas = [1.0, 0.75, 0.5, 0.25]"
+            raise ConfigError("animate.sigmas must fall from 1 and stay above 0", found=found, fix=fix)
+        for key, type_ in get_type_hints(AnimateConfig).items():
+            if get_origin(type_) is Literal and getattr(self, key) not in get_args(type_):
+                fix = " or ".join(f'"{choice}"' for choice in get_args(type_))
+                raise ConfigError(f"animate.{key} is unknown", found=str(getattr(self, key)), fix=f"{key} = {fix}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,6 @@
 """The diffusion generator: samples chunks with the networks of a training run."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +10,15 @@ from torch import Tensor
 
 from emosh_core.artifacts import Cond
 from emosh_core.errors import AssetError
-from emosh_core.generate.animate import AnimateConfig
-from emosh_core.generate.flow_matching import euler_step, sampling_times
+from emosh_core.generate.assemble import load_folder
 from emosh_core.generate.generator import Chunk, Generator, Reference
 from emosh_core.generate.layout import Conditions
-from emosh_core.generate.models import Networks, load
+from emosh_core.generate.memory import guarded
+from emosh_core.generate.models import Networks
 from emosh_core.generate.pixels import Letterbox, to_frames, to_tensor
+from emosh_core.generate.profiles import profile_of
+from emosh_core.generate.sampling import sample
+from emosh_core.settings import AnimateConfig
 
 
 def latest_checkpoint(run_dir: Path) -> Path:
@@ -32,6 +33,8 @@ def latest_checkpoint(run_dir: Path) -> Path:
     return found[-1]
 
 
+ALIGNED = {"aligned_latent", "aligned_motion"}
+"""What of `Conditions` a chunk leaves to the next one."""
 UNSURE = 0.04
 """Change (0..1, blurred) that is taken for the sampling's own noise: what changes less stays as the preview has it."""
 DETAIL_LOST = 0.25
@@ -65,6 +68,8 @@ class DiffusionGenerator:
         self.window, self.overlap = networks.spec.window, networks.spec.overlap
         self._networks, self._cond, self._config = networks, cond, config
         side = networks.spec.resolution
+        self._profile = profile_of(config)
+        self._grey: Tensor | None = None
         self._letterbox = Letterbox(*cond.frames.shape[1:3], side)
         picture = Letterbox(*reference.image.shape[:2], side).fit(reference.image)
         self._reference_latent = networks.encode(to_tensor(picture[None])[None])
@@ -75,30 +80,44 @@ class DiffusionGenerator:
     @classmethod
     def from_folder(
         cls, folder: Path, cond: Cond, reference: Reference, config: AnimateConfig, *, name: str,
-        preview: Callable[[], Generator], device: str = "cpu",
+        preview: Callable[[], Generator], loras: Sequence[tuple[Path, float]] = (), device: str = "cpu",
     ) -> "DiffusionGenerator":  # fmt: skip
         """Load the networks of a folder; `preview` makes the preview generator if they are shown one."""
-        networks = load(folder, device)
+        return cls.from_networks(load_folder(folder, config, loras, device), cond, reference, config, name=name,
+                                 preview=preview)  # fmt: skip
+
+    @classmethod
+    def from_networks(
+        cls, networks: Networks, cond: Cond, reference: Reference, config: AnimateConfig, *, name: str,
+        preview: Callable[[], Generator],
+    ) -> "DiffusionGenerator":  # fmt: skip
+        """Take networks that are prepared; `preview` makes the preview generator if they are shown one."""
         shown = preview() if networks.spec.shows_preview else None
         return cls(networks, cond, reference, config, name=name, preview=shown)
 
     def generate(self, indices: np.ndarray, *, seed: int, state: dict[str, np.ndarray]) -> Chunk:
-        """Make one chunk; see `Generator.generate`. The state holds fp32 tail frames and the aligned latent."""
+        """Make one chunk; see `Generator.generate`. The state holds fp32 tail frames and the aligned latent.
+
+        Raises:
+            DeviceError: there is too little memory.
+        """
+        with guarded(self._networks, self._profile):
+            return self._generate(indices, seed, state)
+
+    def _generate(self, indices: np.ndarray, seed: int, state: dict[str, np.ndarray]) -> Chunk:
         networks = self._networks
         shown = None if self._preview is None else self._preview.generate(indices, seed=seed, state={}).frames
-        fill = self._fill(shown)
+        tail = torch.from_numpy(state["tail"])[None] if state else None
+        given = {name: torch.from_numpy(state[name])[None].to(networks.device) for name in ALIGNED & state.keys()}
+        fill = self._fill(shown, tail)
         conditions = Conditions(
             reference_latent=self._reference_latent,
             motion_latents=networks.encode(to_tensor(self._squares(self._cond.frames[i] for i in indices))[None]),
             fill=fill,
+            temporal_latents=None if tail is None else networks.encode(tail),
+            **given,
         )
-        if state:
-            conditions = replace(
-                conditions,
-                temporal_latents=networks.encode(torch.from_numpy(state["tail"])[None]),
-                aligned_latent=torch.from_numpy(state["aligned"])[None].to(networks.device),
-            )
-        latents = sample(networks, conditions, self._config, seed=seed)
+        latents = sample(networks, conditions, self._profile, seed=seed, guidance=self._config.guidance)
         video = networks.decode(latents)[0].cpu()
         if networks.spec.detail:
             base = networks.decode(fill)[0].cpu()
@@ -109,21 +128,45 @@ class DiffusionGenerator:
             video = add_detail(small, video, base, torch.from_numpy(share), torch.from_numpy(keep)).clamp(-1, 1)
         else:
             frames = np.stack([self._letterbox.unfit(frame) for frame in to_frames(video)])
+        anchor = self._anchor(latents, video, conditions, indices, state)
         return Chunk(
             frames=frames,
             latents=latents[0].movedim(0, 1).cpu().numpy(),
-            state={"tail": video[:, -self.overlap :].numpy(), "aligned": latents[0, :, :1].cpu().numpy()},
+            state={"tail": video[:, -self.overlap :].numpy()} | anchor,
         )
+
+    def _anchor(
+        self, latents: Tensor, video: Tensor, conditions: Conditions, indices: np.ndarray, state: dict[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Return what of a chunk the next one's aligned latent is, and the motion of that moment if it is given."""
+        spec = self._networks.spec
+        if spec.anchor == "none":
+            return {}
+        if spec.anchor == "first" and state:
+            return {name: state[name] for name in ALIGNED & state.keys()}
+        # The first latent of a window is its first frame alone: the VAE is causal.
+        aligned, motion = latents[:, :, :1], conditions.motion_latents[:, :, :1]
+        if spec.anchor == "prev-new" and state:
+            new = self.overlap
+            aligned = self._networks.encode(video[None, :, new : new + 1])
+            motion = self._networks.encode(to_tensor(self._squares([self._cond.frames[indices[new]]]))[None])
+        kept = {"aligned_latent": aligned} | ({"aligned_motion": motion} if spec.aligned_motion == "own" else {})
+        return {name: value[0].cpu().numpy() for name, value in kept.items()}
 
     def _squares(self, frames: Iterable[np.ndarray]) -> np.ndarray:
         return np.stack([self._letterbox.fit(frame) for frame in frames])
 
-    def _fill(self, shown: np.ndarray | None) -> Tensor:
+    def _fill(self, shown: np.ndarray | None, tail: Tensor | None) -> Tensor:
         """Return the condition (1, C, F, H, W) of latent frames to be made."""
-        if self._networks.spec.cond_fill == "preview":
-            return self._networks.encode(2 * torch.from_numpy(self._squares(shown)).movedim(-1, 0)[None] - 1)
-        grey = self._networks.grey_latents()
-        return grey if self._networks.spec.cond_fill == "paste" else self._reference_latent.expand_as(grey)
+        networks, how = self._networks, self._networks.spec.cond_fill
+        if how == "preview":
+            return networks.encode(2 * torch.from_numpy(self._squares(shown)).movedim(-1, 0)[None] - 1)
+        if how == "animate" and tail is not None:
+            grey = tail.new_zeros(*tail.shape[:2], self.window - self.overlap, *tail.shape[3:])
+            return networks.encode(torch.cat([tail, grey], 2))
+        grey = networks.grey_latents() if self._grey is None else self._grey
+        self._grey = grey
+        return self._reference_latent.expand_as(grey) if how == "reference" else grey
 
     def _add_detail(self, shown: np.ndarray, *small: np.ndarray) -> np.ndarray:
         """Return a frame (H, W, 3) of the preview's picture (H, W, 3) and of what `add_detail` takes besides, small."""
@@ -157,42 +200,3 @@ def add_detail(shown, made, base, share, keep):
         share, keep: of `trust_in_preview`.
     """
     return base + share * (made - base) + keep * (shown - base)
-
-
-@torch.no_grad()
-def sample(networks: Networks, conditions: Conditions, config: AnimateConfig, *, seed: int) -> Tensor:
-    """Integrate from noise to the clip latents (1, C, F, H, W) of one chunk."""
-    clean = conditions.sequence(torch.zeros_like(conditions.motion_latents))
-    channels = conditions.channels()
-    # Drawn on the CPU, so that a seed means the same on every device.
-    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(seed)).to(clean)
-
-    def field(zt: Tensor, t: Tensor) -> Tensor:
-        return conditions.pin(networks.velocity(zt, t.expand(len(zt)).to(zt), channels), clean, noise)
-
-    solve = solve_euler if config.solver == "euler" else solve_unipc
-    spec = networks.spec
-    final = solve(field, noise, steps=config.steps or spec.steps, shift=config.shift or spec.shift)
-    # The solver ends on the given latents up to rounding; the decoder gets them exactly.
-    return conditions.sequence(final[:, :, conditions.clip])[:, :, conditions.clip]
-
-
-def solve_euler(field, noise: Tensor, *, steps: int, shift: float) -> Tensor:
-    """Integrate `field(zt, t)` from t = 1 to 0 with Euler's method."""
-    times = sampling_times(steps, shift=shift)
-    zt = noise
-    for t, t_next in pairwise(times):
-        zt = euler_step(zt, field(zt, t), t, t_next)
-    return zt
-
-
-def solve_unipc(field, noise: Tensor, *, steps: int, shift: float) -> Tensor:
-    """Integrate `field(zt, t)` from t = 1 to 0 with diffusers' UniPC multistep solver."""
-    from diffusers import UniPCMultistepScheduler
-
-    scheduler = UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift)
-    scheduler.set_timesteps(steps)
-    zt = noise
-    for timestep, t in zip(scheduler.timesteps, scheduler.sigmas, strict=False):
-        zt = scheduler.step(field(zt, t), timestep, zt, return_dict=False)[0]
-    return zt

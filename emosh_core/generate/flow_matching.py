@@ -4,6 +4,8 @@ z0 is the clean latent, z1 noise, t in [0, 1] the time; z_t = (1 − t) z0 + t z
 velocity z1 − z0. The network may predict the velocity or z0; the loss is always in velocity space.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -57,9 +59,14 @@ def draw_times(count: int, *, shift: float, generator: torch.Generator) -> Tenso
     return shift_time(torch.sigmoid(torch.randn(count, generator=generator)), shift)
 
 
-def sampling_times(steps: int, *, shift: float) -> Tensor:
-    """Return the times (steps + 1,) of a sampling run, from 1 to 0."""
-    times = shift_time(torch.linspace(1, 1 / steps, steps, dtype=torch.float64), shift)
+def sampling_times(steps: int, *, shift: float, sigmas: Sequence[float] = ()) -> Tensor:
+    """Return the times (steps + 1,) of a sampling run, from 1 to 0.
+
+    Args:
+        sigmas: where to stop, before the shift; as many as there are steps. By default evenly spaced.
+    """
+    even = torch.linspace(1, 1 / steps, steps, dtype=torch.float64)
+    times = shift_time(torch.tensor(sigmas, dtype=torch.float64) if sigmas else even, shift)
     return torch.cat([times, times.new_zeros(1)]).float()
 
 

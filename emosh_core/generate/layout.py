@@ -10,7 +10,8 @@ enters the network as 3C + 5 channels (53 for C = 16):
     z_t (C) | mask (4) | condition (C) | motion (C) | motion flag (1)
 
 Conditioned frames (R, S, T) carry mask 1, their own latent as condition and no loss. R and S have no
-motion and flag 0, so that the motion embedding, its bias included, leaves them alone.
+motion and flag 0, so that the motion embedding, its bias included, leaves them alone; S may be given
+the motion of its own moment instead.
 """
 
 from dataclasses import dataclass
@@ -53,6 +54,8 @@ class Conditions:
     """(B, C, 2, H, W), the overlap with the previous chunk; None for the first."""
     aligned_latent: Tensor | None = None
     """(B, C, 1, H, W), the spatially aligned latent; None without one."""
+    aligned_motion: Tensor | None = None
+    """(B, C, 1, H, W), the condition picture of the aligned latent's moment; None gives it no motion."""
 
     @property
     def clip(self) -> slice:
@@ -83,15 +86,36 @@ class Conditions:
         motion[:, :, self.clip] = self.motion_latents
         flag = torch.zeros_like(condition[:, :1])
         flag[:, :, self.clip] = 1
+        if self.aligned_latent is not None and self.aligned_motion is not None:
+            motion[:, :, 1:2] = self.aligned_motion
+            flag[:, :, 1] = 1
         return torch.cat([mask, condition, motion, flag], 1)
 
     def pin(self, predicted: Tensor, clean: Tensor, noise: Tensor) -> Tensor:
         """Replace the velocity of the conditioned frames by the true one.
 
         Whatever the solver, z_t on R, S and T then follows (1 − t) z_c + t z_1, as in training, and
-        ends at z_c.
+        ends at z_c; where z_1 is z_c itself it stays there.
 
         Args:
             predicted, clean, noise: (B, C, L, H, W) velocity, `sequence(...)` and z_1.
         """
         return torch.where(self.conditioned[:, None, None], noise - clean, predicted)
+
+
+def pin_positions(transformer: torch.nn.Module, clip_latents: int) -> None:
+    """Give S the position behind the clip, so that it moves no other latent frame of the sequence.
+
+    Args:
+        transformer: diffusers' WanTransformer3DModel; the positions of sequences without S stay.
+        clip_latents: F.
+    """
+
+    def move(rope: torch.nn.Module, inputs: tuple[Tensor, ...], tables: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+        count = inputs[0].shape[2]
+        if count != clip_latents + 2:
+            return tables
+        order = [0, count - 1, *range(1, count - 1)]
+        return tuple(table.unflatten(1, (count, -1))[:, order].flatten(1, 2) for table in tables)
+
+    transformer.rope.register_forward_hook(move)

@@ -5,9 +5,11 @@ safetensors) and `generator.json` with the fields of `Spec`.
 """
 
 import json
+import math
 import warnings
+from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
@@ -37,13 +39,26 @@ class Spec:
     """Frames that a chunk shares with the one before it, 4k + 1."""
     prediction: Literal["z0", "velocity", "correction"]
     """What the transformer's output means; a correction is added to the condition's latents and gives z0."""
-    cond_fill: Literal["paste", "reference", "preview"] = "paste"
+    cond_fill: Literal["paste", "reference", "preview", "animate"] = "paste"
     """Condition of latent frames to be made, temporal latents pasted over it: encoded grey frames, the reference's
-    latent repeated, or the encoded pictures of the preview generator."""
+    latent repeated, or the encoded pictures of the preview generator. As in Wan-Animate: the tail of the previous
+    chunk and grey frames behind it, encoded in one pass, so that the tail reaches into the latents of the grey."""
+    given: Literal["noised", "clean", "free"] = "noised"
+    """Noisy channels of reference, aligned and temporal latents: on their true path from noise, without noise at any
+    time, or made by the network like the others, as in Wan-Animate."""
+    anchor: Literal["prev", "prev-new", "first", "none"] = "prev"
+    """Aligned latent of a chunk: first frame of the previous window, the first frame that was new in it, the first
+    frame of the video, or no such latent."""
+    aligned_motion: Literal["none", "own"] = "none"
+    """Whether the aligned latent is given the condition picture of its moment."""
+    rope: Literal["contiguous", "pinned"] = "contiguous"
+    """Position of the aligned latent: in its place, or behind the clip, which then keeps its positions."""
     steps: int = 20
     """Sampling steps per chunk, unless somebody wants another number."""
     shift: float = 3.0
     """How much of the sampling goes to high noise; 1 is uniform."""
+    shift_tokens: int = 0
+    """Number of tokens that `shift` is for; with more or fewer it goes with the square root. 0: for any number."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """What the transformer computes in when it samples; bf16 only where the device does that natively."""
     detail: bool = False
@@ -67,10 +82,22 @@ class Networks:
     transformer: torch.nn.Module
     vae: torch.nn.Module
     spec: Spec
+    context: Mapping[str, Tensor] = field(default_factory=dict)
+    """What the transformer is told beside the latents, by the name of its argument: text and picture tokens
+    (1, tokens, width). Empty for networks of ours, which are told a constant."""
+    unguided: Mapping[str, Tensor] = field(default_factory=dict)
+    """The same for the second pass of guidance: what is not wanted."""
 
     @property
     def device(self) -> torch.device:
         return next(self.vae.parameters()).device
+
+    @property
+    def shift(self) -> float:
+        """The spec's shift for as many tokens as a first chunk has."""
+        _, frames, height, width = self.latent_shape()
+        tokens = (frames + 1) * (height // 2) * (width // 2)
+        return self.spec.shift * (math.sqrt(tokens / self.spec.shift_tokens) if self.spec.shift_tokens else 1)
 
     def to(self, device: torch.device | str) -> "Networks":
         """Move both networks."""
@@ -108,20 +135,27 @@ class Networks:
         side = side or self.spec.resolution
         return self.encode(torch.zeros(1, 3, self.spec.window, side, side))
 
-    def velocity(self, zt: Tensor, t: Tensor, channels: Tensor) -> Tensor:
+    def velocity(
+        self, zt: Tensor, t: Tensor, channels: Tensor, context: Mapping[str, Tensor] | None = None
+    ) -> Tensor:
         """Predict the velocity of z_t.
 
         Args:
             zt: (B, C, L, H, W) noisy latents.
             t: (B,) times in [0, 1].
             channels: (B, 2C + 5, L, H, W) from `Conditions.channels`.
+            context: in place of the usual one.
         """
         # One zero token: its projection is a learnt constant, which is all that a fixed prompt is.
-        context = zt.new_zeros(len(zt), 1, self.transformer.config.text_dim)
-        hidden = torch.cat([zt, channels], 1)
-        half = self.spec.precision == "bf16" and not torch.is_grad_enabled() and computes_bf16(self.device)
+        constant = {"encoder_hidden_states": zt.new_zeros(1, 1, self.transformer.config.text_dim)}
+        own = self.transformer.patch_embedding.weight.dtype
+        given = {name: value.to(own).expand(len(zt), -1, -1)
+                 for name, value in (context or self.context or constant).items()}  # fmt: skip
+        hidden = torch.cat([zt, channels], 1).to(own)
+        half = self.spec.precision == "bf16" and own == torch.float32 and not torch.is_grad_enabled()
+        half = half and computes_bf16(self.device)
         with torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext():
-            output = self.transformer(hidden, timestep=1000 * t, encoder_hidden_states=context, return_dict=False)[0]
+            output = self.transformer(hidden, timestep=1000 * t, return_dict=False, **given)[0]
         output = output.to(zt.dtype)
         if self.spec.prediction == "correction":
             count = zt.shape[1]
@@ -248,9 +282,20 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Networks:
     path = folder / "generator.json"
     if not path.is_file():
         raise AssetError(f"{folder} holds no generator", found=f"no {path.name}", fix="train one with `emosh train`")
-    values = json.loads(path.read_text())
-    known = {field.name for field in fields(Spec)}
-    needed = {field.name for field in fields(Spec) if field.default is MISSING}
+    spec = read_spec(json.loads(path.read_text()), path)
+    transformer = _read(WanTransformer3DModel, folder / "transformer")
+    vae = _read(AutoencoderKLWan, folder / "vae")
+    return Networks(transformer.eval(), vae.eval(), spec).to(device)
+
+
+def read_spec(values: dict, path: Path) -> Spec:
+    """Make a spec of what a file says; fields that an older version did not write have their defaults.
+
+    Raises:
+        AssetError: a field is missing, unknown, or of an unknown value.
+    """
+    known = {each.name for each in fields(Spec)}
+    needed = {each.name for each in fields(Spec) if each.default is MISSING}
     wrong = [key for key, choices in _choices().items() if key in values and values[key] not in choices]
     if not needed <= set(values) <= known or wrong:
         raise AssetError(
@@ -258,9 +303,7 @@ def load(folder: Path, device: torch.device | str = "cpu") -> Networks:
             found=json.dumps(values),
             fix="train again with `emosh train --force`, or use the version of emosh that wrote it",
         )
-    transformer = _read(WanTransformer3DModel, folder / "transformer")
-    vae = _read(AutoencoderKLWan, folder / "vae")
-    return Networks(transformer.eval(), vae.eval(), Spec(**values)).to(device)
+    return Spec(**values)
 
 
 def _choices() -> dict[str, tuple[str, ...]]:

@@ -1,10 +1,14 @@
 """Which generators there are, by name; imports nothing heavy, because planning needs the names only."""
 
 import importlib.util
+import re
 from importlib.resources import files
 from pathlib import Path
 
-AUTO, MINI, PREVIEW, SCRATCH = "auto", "mini", "preview", "scratch"
+from emosh_core.errors import AssetError, ConfigError
+from emosh_core.generate.wan.parts import ready
+
+AUTO, WAN, MINI, PREVIEW, SCRATCH = "auto", "wan", "mini", "preview", "scratch"
 
 
 def mini_folder() -> Path:
@@ -28,11 +32,51 @@ def choose(name: str) -> tuple[str, str]:
     """Return the generator that a setting means, and one line that says why; empty if it was named."""
     if name != AUTO:
         return name, ""
+    installed = importlib.util.find_spec("diffusers") is not None
+    complete, lacking = ready()
+    if complete and installed:
+        return WAN, "generator wan: the registered Wan checkpoint"
     if not mini_ships():
-        return PREVIEW, "generator preview: the package holds no weights of mini"
-    if importlib.util.find_spec("diffusers") is None:
+        return PREVIEW, f"generator preview: the package holds no weights of mini, and {lacking or 'no diffusers'}"
+    if not installed:
         return PREVIEW, 'generator preview: mini, which ships with the package, needs `pip install "emosh[diffusion]"`'
-    return MINI, "generator mini, which ships with the package: no weights of a full-size generator are registered"
+    return MINI, f"generator mini, which ships with the package: {lacking}"
+
+
+def parse_lora(text: str) -> tuple[str, float]:
+    """Return place and weight of `PLACE:WEIGHT`; the weight is 1 if none is given."""
+    place, colon, weight = text.rpartition(":")
+    if colon and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)", weight):
+        return place, float(weight)
+    if not text:
+        raise ConfigError("a LoRA needs a place", found=repr(text), fix='loras = ["runs/first:1.0"]')
+    return text, 1.0
+
+
+def find_lora(place: str, root: Path) -> Path:
+    """Return the file or folder of LoRA weights that a place means.
+
+    Args:
+        place: a safetensors file, a folder that `emosh train` exported, or a run in the workspace.
+        root: the workspace.
+
+    Raises:
+        AssetError: there is nothing of the kind; `found` says what there is.
+    """
+    path = next((path for path in (root / place, Path(place).expanduser()) if path.exists()), None)
+    fix = "give a .safetensors file, a folder with an adapter_config.json, or a run that trained a LoRA"
+    if path is None:
+        raise AssetError(f"no LoRA {place}", found=f"nothing there, nor in {root}", fix=fix)
+    if path.is_file() and path.suffix == ".safetensors":
+        return path
+    if (path / "adapter_config.json").is_file():
+        return path
+    if checkpoints := sorted(path.glob("checkpoints/step_*")):
+        if (checkpoints[-1] / "lora").is_dir():
+            return checkpoints[-1] / "lora"
+        found = f"{checkpoints[-1]}: a whole generator, use it as one: --generator {place}"
+        raise AssetError(f"{place} is no LoRA", found=found, fix=fix)
+    raise AssetError(f"{place} is no LoRA", found="a file of another kind" if path.is_file() else "a folder", fix=fix)
 
 
 def made_by(generator: str) -> dict[str, str]:

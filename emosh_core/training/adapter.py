@@ -287,7 +287,7 @@ def load_adapter(
     if file == "comfyui":
         correction = torch.cat([tensors[f"{POSE}.diff"], _one_tap(tensors[f"{POSE}.diff_b"], patch[:, -1:].cpu())], 1)
     else:
-        correction = _read_motion(folder, patch) - patch.cpu()
+        correction = read_motion(folder, patch) - patch.cpu()
     adapter = _Adapter({x: (tensors[_key(file, x, "A")], tensors[_key(file, x, "B")]) for x in layers}, correction)
     for name, value in adapter.changed(state, weight):
         state[name].copy_(value)
@@ -302,10 +302,10 @@ def load_motion_embedding(transformer: nn.Module, folder: Path) -> None:
         AssetError: the file is not a motion embedding for this transformer.
     """
     patch = transformer.patch_embedding.weight[:, -_motion_channels(transformer) :]
-    patch.copy_(_read_motion(folder, patch))
+    patch.copy_(read_motion(folder, patch))
 
 
-def _read_motion(folder: Path, patch: Tensor) -> Tensor:
+def read_motion(folder: Path, patch: Tensor) -> Tensor:
     """Read a motion embedding as weights over motion and flag, shaped like those of the patch convolution."""
     flag = patch[:, -1:]
     shapes = {"weight": tuple(patch[:, :-1].shape), "bias": (len(patch),), "flag_taps": tuple(flag.shape)}

@@ -7,10 +7,12 @@ import numpy as np
 import torch
 
 from emosh_core.durable import durable_file
-from emosh_core.generate.diffusion import add_detail, sample, trust_in_preview
+from emosh_core.generate.diffusion import add_detail, trust_in_preview
 from emosh_core.generate.layout import Conditions
 from emosh_core.generate.models import Networks
 from emosh_core.generate.pixels import Letterbox, to_frames, to_tensor
+from emosh_core.generate.profiles import profile_of
+from emosh_core.generate.sampling import sample
 from emosh_core.image_io import write_image
 from emosh_core.settings import AnimateConfig
 from emosh_core.training.samples import PICTURES, StoredSample
@@ -53,11 +55,11 @@ def make_again(networks: Networks, pictures: dict[str, np.ndarray], reference: n
     spec = replace(networks.spec, resolution=reference.shape[0], window=len(pictures["cond"]))
     networks = replace(networks, spec=spec)
     fills = {"preview": lambda: encoded["preview"], "reference": lambda: reference_latent.expand_as(encoded["cond"]),
-             "paste": networks.grey_latents}  # fmt: skip
+             "paste": networks.grey_latents, "animate": networks.grey_latents}  # fmt: skip
     conditions = Conditions(
         reference_latent=reference_latent, motion_latents=encoded["cond"], fill=fills[spec.cond_fill]()
     )
-    video = networks.decode(sample(networks, conditions, AnimateConfig(), seed=0))[0].cpu()
+    video = networks.decode(sample(networks, conditions, profile_of(AnimateConfig()), seed=0))[0].cpu()
     if spec.detail:
         base = networks.decode(encoded["preview"])[0].cpu()
         trust = (torch.from_numpy(part) for part in trust_in_preview(video, base))

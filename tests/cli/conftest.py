@@ -23,6 +23,12 @@ SIZE = (96, 128)
 FRAMES = 6
 
 
+@pytest.fixture(autouse=True)
+def no_weights(tmp_path, monkeypatch):
+    """What somebody registered on this machine changes no test."""
+    monkeypatch.setenv("EMOSH_HOME", str(tmp_path / "home"))
+
+
 @dataclass(frozen=True)
 class Result:
     code: int

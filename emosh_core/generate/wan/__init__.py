@@ -1,6 +1,1 @@
-"""Wan checkpoints of every published kind as one transformer with motion channels, and their VAE."""
-
-from emosh_core.generate.wan.load import load_transformer
-from emosh_core.generate.wan.vae import load_vae
-
-__all__ = ["load_transformer", "load_vae"]
+"""Wan checkpoints of every published kind as one transformer with motion channels, and what belongs to them."""

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from emosh_core.generate.wan.difference import difference
 from emosh_core.generate.wan.files import Source, open_source
 from emosh_core.generate.wan.fold import fold_patch
 from emosh_core.generate.wan.keys import (
+    Found,
     Shapes,
     convert,
     dropped,
@@ -38,15 +40,28 @@ _ORIGINAL_FIELDS = {
 }
 
 
-def load_transformer(path: str | Path, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> nn.Module:
-    """Load Wan Animate (without its face modules), Wan I2V or one of ours as diffusers' WanTransformer3DModel.
+@dataclass(frozen=True)
+class Examined:
+    """A checkpoint that can be loaded, so far as names, shapes and the lengths of files tell.
 
-    Weights go one by one into a model that takes no memory before. Its input has `layout.model_channels`:
-    Animate's pose embedding is folded in, and of plain I2V the motion channels are zero.
+    Attributes:
+        source: its files.
+        needed: names of the tensors that are read.
+        found: what it is.
+        model: diffusers' transformer with motion channels, without memory.
+    """
+
+    source: Source
+    needed: set[str]
+    found: Found
+    model: nn.Module
+
+
+def examine(path: str | Path) -> Examined:
+    """Find out in a second whether a checkpoint can be loaded; no weight is read.
 
     Args:
         path: original folder, diffusers folder (or its `transformer/`), or one safetensors file.
-        dtype: of the weights, except those that the class wants in fp32.
 
     Raises:
         AssetError: the checkpoint is incomplete, of another network, or holds what cannot be read.
@@ -69,7 +84,22 @@ def load_transformer(path: str | Path, *, dtype: torch.dtype, device: torch.devi
     have = {name: shape for name, shape in shapes.items() if not dropped(name)}
     source.check_readable(needed)
     check(have, _unfolded(model, found.kind, config["out_channels"]), f"{path}: {found.text}")
-    fill(model, _folded(source, needed, found.kind), dtype, device)
+    return Examined(source, needed, found, model)
+
+
+def load_transformer(path: str | Path, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> nn.Module:
+    """Load Wan Animate (without its face modules), Wan I2V or one of ours as diffusers' WanTransformer3DModel.
+
+    Weights go one by one into a model that takes no memory before. Its input has `layout.model_channels`:
+    Animate's pose embedding is folded in, and of plain I2V the motion channels are zero.
+
+    Args:
+        path: as for `examine`, which is called first.
+        dtype: of the weights, except those that the class wants in fp32.
+    """
+    examined = examine(path)
+    model = examined.model
+    fill(model, _folded(examined.source, examined.needed, examined.found.kind), dtype, device)
     rope = model.rope  # its tables are computed, not stored, and cannot be computed without memory
     model.rope = type(rope)(rope.attention_head_dim, rope.patch_size, rope.max_seq_len).to(device)
     return model.eval()

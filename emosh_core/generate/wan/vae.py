@@ -12,8 +12,7 @@ from emosh_core.generate.models import wan_classes
 from emosh_core.generate.wan.files import open_source
 from emosh_core.generate.wan.keys import Shapes, compile_names, rename
 from emosh_core.generate.wan.load import check, fill
-
-ORIGINAL_NAMES = ("Wan2.1_VAE.safetensors", "Wan2.1_VAE.pth", "wan_2.1_vae.safetensors")
+from emosh_core.generate.wan.parts import VAE_FILES
 
 _HALF = {
     "conv1": "conv_in",
@@ -58,7 +57,7 @@ def load_vae(path: str | Path, *, dtype: torch.dtype = torch.float32, device: to
     kind, _ = wan_classes()
     path = Path(path)
     if path.is_dir() and not (path / "vae").is_dir():
-        path = next((path / name for name in ORIGINAL_NAMES if (path / name).is_file()), path)
+        path = next((path / name for name in VAE_FILES if (path / name).is_file()), path)
     if path.suffix == ".pth":
         config, shapes, tensors = _open_pickle(path)
     else:

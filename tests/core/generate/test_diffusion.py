@@ -43,8 +43,8 @@ def test_a_later_chunk_continues_the_fp32_tail_and_the_aligned_latent(make_gener
     shown = [Letterbox(20, 14, 32).unfit(frame) for frame in to_frames(tail)]
     assert np.array_equal(shown, first.frames[-5:])
     assert torch.equal(torch.from_numpy(second.latents[:2]), networks.encode(tail[None])[0].movedim(0, 1))
-    assert np.array_equal(first.state["aligned"][:, 0], first.latents[0])
-    other = dict(first.state, aligned=first.state["aligned"] + 1)
+    assert np.array_equal(first.state["aligned_latent"][:, 0], first.latents[0])
+    other = dict(first.state, aligned_latent=first.state["aligned_latent"] + 1)
     assert not np.array_equal(generator.generate(np.arange(4, 13), seed=2, state=other).frames, second.frames)
 
 

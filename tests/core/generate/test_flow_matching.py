@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from emosh_core.generate import flow_matching as fm
-from emosh_core.generate.diffusion import solve_euler, solve_unipc
+from emosh_core.generate.sampling import solve_euler, solve_unipc
 
 SHAPE = (2, 3, 4, 5, 5)
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from emosh_core.generate.diffusion import solve_euler, solve_unipc
 from emosh_core.generate.flow_matching import masked_loss
 from emosh_core.generate.layout import Conditions, latent_count, latent_mask, model_channels
+from emosh_core.generate.sampling import solve_euler, solve_unipc
 
 C, F, H = 16, 5, 4
 

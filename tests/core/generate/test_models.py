@@ -46,7 +46,7 @@ def test_a_folder_without_a_generator_is_refused(tmp_path):
 def test_another_condition_fill_is_refused(networks, tmp_path):
     save(networks, tmp_path)
     path = tmp_path / "generator.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"cond_fill": "animate"}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"cond_fill": "black"}))
     with pytest.raises(AssetError, match="not what this version writes"):
         load(tmp_path)
 

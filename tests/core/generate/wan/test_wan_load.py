@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 from wan_checkpoints import FACE_SIZES, write_zero_shards
 
 from emosh_core.errors import AssetError
-from emosh_core.generate.wan import files, load_transformer
+from emosh_core.generate.wan import files
+from emosh_core.generate.wan.load import load_transformer
 
 diffusers = pytest.importorskip("diffusers")
 STYLES = ("original", "diffusers", "file")

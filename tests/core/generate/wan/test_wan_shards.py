@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from emosh_core.errors import AssetError
-from emosh_core.generate.wan import load_transformer
 from emosh_core.generate.wan.files import open_source
+from emosh_core.generate.wan.load import load_transformer
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from emosh_core.errors import AssetError
-from emosh_core.generate.wan import load_vae
-from emosh_core.generate.wan.vae import _HALF, _LAYERS
+from emosh_core.generate.wan.vae import _HALF, _LAYERS, load_vae
 
 diffusers = pytest.importorskip("diffusers")
 
