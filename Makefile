@@ -7,7 +7,7 @@ DRIVING := $(DEMO)/inputs/driving
 REFERENCE := $(DEMO)/inputs/reference
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-head test check lint fmt bench-raster bench-retarget bench-preview bench-synth bench-track bench-track-accuracy bench-mini train-mini bench-demo gpu clean
+.PHONY: help setup demo demo-head test check lint fmt bench-raster bench-retarget bench-preview bench-synth bench-track bench-track-accuracy bench-mini train-mini bench-wan bench-demo gpu clean
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -81,6 +81,9 @@ train-mini: $(STAMP) ## Train the generator that ships, MINUTES=10 at a time, AS
 	$(BIN)/emosh init $(MINI)
 	$(BIN)/emosh train $(MINI) --config scripts/mini.toml --set minutes=$(or $(MINUTES),10) $(if $(ASSETS),--set assets=$(ASSETS))
 	@echo "to ship it: $(BIN)/python scripts/ship_mini.py $(MINI)/runs/mini"
+
+bench-wan: $(STAMP) ## Time a step of the full-size generator on random weights beside diffusers' (its tests first; CUDA)
+	$(BIN)/python tests/benchmarks/bench_wan.py --out benchmarks/results/wan.json $(if $(TINY),--tiny)
 
 bench-demo: demo demo-head ## Write the figures of both demos to benchmarks/results/demo.json
 	$(BIN)/python tests/benchmarks/bench_demo.py $(DEMO) $(DEMO)_head

@@ -198,7 +198,7 @@ def deliver(networks: Networks, samples: Samples, report: dict, work: Path, opti
 
 
 def progress(done: int, total: int, how: str) -> None:
-    if done % 200 == 0:
+    if done % 200 == 0 and "encoding" not in how:
         say(f"{done}/{total} {how}")
 
 

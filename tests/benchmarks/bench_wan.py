@@ -1,6 +1,6 @@
 """One denoising step of the full-size generator on random weights of the true size, next to diffusers' own Wan Animate.
 
-    python tests/benchmarks/bench_wan.py [--device cuda] [--tiny] [--seconds 240] [--out FILE]
+    python tests/benchmarks/bench_wan.py [--device cuda] [--tiny] [--seconds 240] [--untested] [--out FILE]
 
 Needs torch, diffusers and, for FP8, torchao; no installed package of ours. The floor is the arithmetic of a step over
 the rate that this device reaches in large bf16 matrix products. Levers are measured alone and together. What random
@@ -12,6 +12,8 @@ or that fail, are named in the result.
 import argparse
 import gc
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +23,7 @@ from diffusers import AutoencoderKLWan, FirstBlockCacheConfig, WanAnimateTransfo
 from machine import device_name
 from torch import Tensor, nn
 
+ROOT = Path(__file__).resolve().parents[2]
 LATENTS, SIDE, TEXT, IMAGE, FRAMES = 21, 64, 512, 257, 77
 """A chunk of 77 frames at 512 × 512: latent frames with the reference, their side, and tokens of prompt and picture."""
 QUALITY_STEPS, FAST_STEPS = 20, 4
@@ -138,9 +141,12 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="a smoke test of this script, no figures")
     parser.add_argument("--seconds", type=float, default=240, help="no new measure is begun after that")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--untested", action="store_true", help="leave out the tests (they ran just before)")
     bench = Bench(options := parser.parse_args())
     if not bench.cuda and not options.tiny:
         parser.error("weights of the true size need a CUDA device; --tiny tests the script without one")
+    if not options.untested:
+        subprocess.run([sys.executable, "-m", "pytest", "-q", "tests/core/generate/wan"], cwd=ROOT, check=True)
     size = {"num_attention_heads": 2, "ffn_dim": 64, "num_layers": 2, "text_dim": 32, "image_dim": 16} \
         if options.tiny else {"image_dim": 1280}  # fmt: skip
     shape = {"width": 256, "ffn": 64, "layers": 2} if options.tiny else {"width": 5120, "ffn": 13824, "layers": 40}
