@@ -10,6 +10,24 @@ from emosh_cli import options
 
 QUESTION = "Do the people shown in the still and in the clip agree to this use?"
 
+Generator = Annotated[
+    str | None,
+    typer.Option(
+        "--generator",
+        metavar="mini|preview|runs/NAME",
+        help="What makes the frames; by default the best that is there, or what the settings say.",
+        show_default=False,
+    ),
+]
+Chunks = Annotated[
+    str,
+    typer.Option(
+        "--chunks",
+        metavar="auto|N|FRAMESf",
+        help="auto: all, each as long as suits clip and device; N: the first N; 77f: all, 77 frames each.",
+    ),
+]
+
 
 def animate(
     workspace: options.WorkspaceArgument = None,
@@ -18,18 +36,8 @@ def animate(
     codec: options.Codec = "auto",
     audio: options.Audio = False,
     background: options.Background = "keep",
-    generator: Annotated[
-        str | None,
-        typer.Option(
-            "--generator",
-            metavar="mini|preview|runs/NAME",
-            help="What makes the frames; by default the best that is there, or what the settings say.",
-            show_default=False,
-        ),
-    ] = None,
-    chunks: Annotated[
-        str, typer.Option("--chunks", metavar="auto|N", help="How many chunks to make: all, or the first N.")
-    ] = "auto",
+    generator: Generator = None,
+    chunks: Chunks = "auto",
     consent: Annotated[bool, typer.Option("--i-have-consent", help="Confirm that the people shown agree.")] = False,
     motion: options.Motion = None,
     contacts: options.Contacts = None,
@@ -55,7 +63,7 @@ def animate(
         force=force, dry_run=dry_run, json=json, quiet=quiet, verbose=verbose,
     )  # fmt: skip
     reference = required(reference, "a still of the person", "--ref IMAGE")
-    session.settings = with_settings(session.settings, "animate", generator=generator, chunks=_count(chunks))
+    session.settings = with_settings(session.settings, "animate", generator=generator, **_chunks(chunks))
     session.settings = with_settings(session.settings, "retarget", contacts=contacts)
     step = session.line.whole(reference, motion)
     delivery = _delivery(session, motion, out, codec=codec, audio=audio, background=background)
@@ -70,14 +78,17 @@ def animate(
         session.console.note(f"video: {result['video']}")
 
 
-def _count(chunks: str) -> int | None:
+def _chunks(text: str) -> dict[str, int]:
+    """Return the settings that `--chunks` means; none for `auto`."""
     from emosh_core.errors import ConfigError
 
-    if chunks == "auto":
-        return None
-    if not chunks.isdecimal() or int(chunks) < 1:
-        raise ConfigError("--chunks takes `auto` or a number from 1", found=chunks, fix="--chunks auto")
-    return int(chunks)
+    if text == "auto":
+        return {}
+    number = text.removesuffix("f")
+    if not (number.isascii() and number.isdecimal()) or int(number) < 1:
+        fix = "--chunks auto, 3 (the first three) or 77f (77 frames each)"
+        raise ConfigError("--chunks takes `auto`, a number of chunks or frames per chunk", found=text, fix=fix)
+    return {"chunks" if number == text else "window": int(number)}
 
 
 def _confirm(workspace, consent: bool) -> None:

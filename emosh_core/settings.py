@@ -133,12 +133,17 @@ class AnimateConfig:
     """Integrator of a diffusion generator."""
     chunks: int = 0
     """How many chunks to make, from the start of the clip; 0 makes all."""
+    window: int = 0
+    """Frames per chunk, 4k + 1 for networks; 0 takes what the generator was made for, less for clips that are shorter
+    or devices with less memory."""
 
     def __post_init__(self):
         if self.seed < 0:
             raise ConfigError("animate.seed must not be negative", found=str(self.seed), fix="seed = 0")
         if self.chunks < 0:
             raise ConfigError("animate.chunks must not be negative", found=str(self.chunks), fix="chunks = 0")
+        if self.window < 0:
+            raise ConfigError("animate.window must not be negative", found=str(self.window), fix="window = 0, or 17")
         if self.steps < 0:
             raise ConfigError("animate.steps must not be negative", found=str(self.steps), fix="steps = 0, or 20")
         if self.shift < 0:

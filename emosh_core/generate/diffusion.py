@@ -13,11 +13,12 @@ from torch import Tensor
 from emosh_core.artifacts import Cond
 from emosh_core.errors import AssetError
 from emosh_core.generate.animate import AnimateConfig
+from emosh_core.generate.cost import workloads
 from emosh_core.generate.flow_matching import euler_step, sampling_times
 from emosh_core.generate.generator import Chunk, Generator, Reference
 from emosh_core.generate.layout import Conditions
 from emosh_core.generate.models import Networks, load
-from emosh_core.generate.pixels import Letterbox, to_frames, to_tensor
+from emosh_core.generate.pixels import Letterbox, rows, to_frames, to_tensor
 
 
 def latest_checkpoint(run_dir: Path) -> Path:
@@ -55,7 +56,7 @@ class DiffusionGenerator:
         """Take loaded networks; see `from_run` for a training run.
 
         Args:
-            cond: condition pictures (T, H, W, 3) of the target.
+            cond: condition pictures (T, H, W, 3) of the target; may lie on disk, each chunk reads its own.
             reference: the person to show.
             config: steps, shift and solver of the sampling.
             name: what `Clip.generator` records.
@@ -63,6 +64,7 @@ class DiffusionGenerator:
         """
         self.name = name
         self.window, self.overlap = networks.spec.window, networks.spec.overlap
+        self.workload = workloads(networks, config.steps)
         self._networks, self._cond, self._config = networks, cond, config
         side = networks.spec.resolution
         self._letterbox = Letterbox(*cond.frames.shape[1:3], side)
@@ -82,6 +84,11 @@ class DiffusionGenerator:
         shown = preview() if networks.spec.shows_preview else None
         return cls(networks, cond, reference, config, name=name, preview=shown)
 
+    def use_window(self, frames: int) -> None:
+        """Make chunks of 4k + 1 frames, whatever the networks were trained on."""
+        self._networks = replace(self._networks, spec=replace(self._networks.spec, window=frames))
+        self.window = frames
+
     def generate(self, indices: np.ndarray, *, seed: int, state: dict[str, np.ndarray]) -> Chunk:
         """Make one chunk; see `Generator.generate`. The state holds fp32 tail frames and the aligned latent."""
         networks = self._networks
@@ -89,7 +96,7 @@ class DiffusionGenerator:
         fill = self._fill(shown)
         conditions = Conditions(
             reference_latent=self._reference_latent,
-            motion_latents=networks.encode(to_tensor(self._squares(self._cond.frames[i] for i in indices))[None]),
+            motion_latents=networks.encode(to_tensor(self._squares(rows(self._cond.frames, indices)))[None]),
             fill=fill,
         )
         if state:

@@ -55,6 +55,7 @@ class PreviewGenerator:
     name = "preview"
     window = 16
     overlap = 0
+    workload = None
 
     def __init__(
         self, target: Motion, reference: Reference, body: EhmModel, size: tuple[int, int] | None = None,
@@ -90,6 +91,10 @@ class PreviewGenerator:
         self.start = int(np.argmax(target.person_valid))
         self._place(motion, view)
         self._still_background = follow(self.plate, self.placed, np.eye(3), self.size)
+
+    def use_window(self, frames: int) -> None:
+        """Draw so many frames in a chunk."""
+        self.window = frames
 
     def generate(self, indices: np.ndarray, *, seed: int, state: dict[str, np.ndarray]) -> Chunk:
         """Draw these frames; `seed` and `state` change nothing."""
