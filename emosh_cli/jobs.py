@@ -1,7 +1,8 @@
 """One or many clips in one call: every job once, in a fixed order, each by itself."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import typer
 
 from emosh_cli.console import print_json
 from emosh_cli.session import Session
-from emosh_core.errors import EmoshError
+from emosh_core.errors import ConfigError, EmoshError
 from emosh_core.line import Step
 
 Prepared = tuple[Session, Step, Callable[[Path], dict[str, Any]]]
@@ -31,13 +32,14 @@ def run_jobs(
     """
     if len(pairs) == 1 and len(pairs[mine]) == 1:
         session, step, extra = prepare(*pairs[0])
-        result = session.complete(step, extra)
+        with nullcontext(True) if dry_run else _together(session) as leads:
+            result = session.complete(step, extra) if leads else None
         if result is not None:
             session.console.note(f"video: {result['video']}")
         return
     prepared, failed = [], []
     for pair in pairs[mine]:
-        job = _apart(failed, pair, lambda pair=pair: prepare(*pair))
+        job = _apart(failed, pair, lambda pair=pair: _on_one_gpu(prepare(*pair)))
         prepared += [(pair, job)] if job else []
     if dry_run:
         _print_plans([job for _, job in prepared])
@@ -47,6 +49,34 @@ def run_jobs(
             print_json({"jobs": len(pairs), "here": len(pairs[mine]), "clips": results, "failed": failed})
     if failed:
         raise typer.Exit(failed[0]["code"])
+
+
+@contextmanager
+def _together(session: Session) -> Iterator[bool]:
+    """Yield whether this process does the work: all do, but those of a `torchrun` that follow the first one."""
+    config = session.line.settings["animate"]
+    if config.gpus == 1:
+        yield True
+        return
+    from emosh_core.clip import follow_clip
+    from emosh_core.generate import parallel
+
+    rank, device = parallel.join(config.gpus)
+    if rank:
+        follow_clip(config, session.workspace.root, str(device))
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        parallel.release()
+
+
+def _on_one_gpu(job: Prepared) -> Prepared:
+    if (gpus := job[0].settings["animate"].gpus) > 1:
+        fix = '--set parallel="", and --shard on each GPU, or one call per clip'
+        raise ConfigError("several GPUs make one clip at a time", found=f"parallel = context:{gpus}", fix=fix)
+    return job
 
 
 def _make(prepared: list[tuple[Pair, Prepared]], failed: list[dict]) -> list[dict]:

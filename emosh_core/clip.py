@@ -37,6 +37,8 @@ def make_clip(
     plan = plan_animation(generator, len(target.time), config, making.device)
     generator.use_window(plan.window)
     making.note(str(plan))
+    if config.gpus > 1:
+        generator.split(config.gpus)
     path, times = making.media("clip"), target.time[: plan.frames]
     height, width = cond.frames.shape[1:3]
     latents = _Latents(making.scratch / "latents.zarr")
@@ -67,13 +69,30 @@ def _generator(
 
     if config.generator == PREVIEW:
         return preview()
-    from emosh_core.generate.diffusion import DiffusionGenerator, latest_checkpoint
+    from emosh_core.generate.diffusion import DiffusionGenerator
 
-    folder, name = mini_folder(), MINI
-    if config.generator != MINI:
-        folder = latest_checkpoint(root / config.generator)
-        name = f"{config.generator.rpartition('/')[2]}/{folder.name}"
+    folder, name = _networks(config.generator, root)
     return DiffusionGenerator.from_folder(folder, cond, reference, config, name=name, preview=preview, device=device)
+
+
+def _networks(generator: str, root: Path) -> tuple[Path, str]:
+    """Return the folder of a generator's networks, and what a clip says made it."""
+    from emosh_core.generate.diffusion import latest_checkpoint
+
+    if generator == MINI:
+        return mini_folder(), MINI
+    folder = latest_checkpoint(root / generator)
+    return folder, f"{generator.rpartition('/')[2]}/{folder.name}"
+
+
+def follow_clip(config: AnimateConfig, root: Path, device: str) -> None:
+    """Take part, with networks of its own, in the forward passes of the process that makes the clip."""
+    from emosh_core.generate import parallel
+    from emosh_core.generate.models import load
+
+    transformer = load(_networks(config.generator, root)[0], device).transformer
+    parallel.split(transformer, config.gpus)
+    parallel.follow(transformer, device)
 
 
 class _Latents:

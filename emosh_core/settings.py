@@ -136,6 +136,8 @@ class AnimateConfig:
     window: int = 0
     """Frames per chunk, 4k + 1 for networks; 0 takes what the generator was made for, less for clips that are shorter
     or devices with less memory."""
+    parallel: str = field(default="", metadata={"affects_result": False})
+    """`context:N` splits each forward pass among N GPUs of one machine (torchrun; nobody ran it on two GPUs yet)."""
 
     def __post_init__(self):
         if self.seed < 0:
@@ -144,12 +146,20 @@ class AnimateConfig:
             raise ConfigError("animate.chunks must not be negative", found=str(self.chunks), fix="chunks = 0")
         if self.window < 0:
             raise ConfigError("animate.window must not be negative", found=str(self.window), fix="window = 0, or 17")
+        if self.parallel and not re.fullmatch(r"context:[1-9]\d*", self.parallel):
+            fix = 'parallel = "" or "context:2"'
+            raise ConfigError("animate.parallel is unknown", found=self.parallel, fix=fix)
         if self.steps < 0:
             raise ConfigError("animate.steps must not be negative", found=str(self.steps), fix="steps = 0, or 20")
         if self.shift < 0:
             raise ConfigError("animate.shift must not be negative", found=str(self.shift), fix="shift = 0, or 3.0")
         if self.solver not in ("unipc", "euler"):
             raise ConfigError("animate.solver is unknown", found=self.solver, fix='solver = "unipc" or "euler"')
+
+    @property
+    def gpus(self) -> int:
+        """Return among how many GPUs a forward pass is split."""
+        return int(self.parallel.partition(":")[2] or 1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from emosh_core.artifacts import Cond
 from emosh_core.errors import AssetError
+from emosh_core.generate import parallel
 from emosh_core.generate.animate import AnimateConfig
 from emosh_core.generate.cost import workloads
 from emosh_core.generate.flow_matching import euler_step, sampling_times
@@ -83,6 +84,13 @@ class DiffusionGenerator:
         networks = load(folder, device)
         shown = preview() if networks.spec.shows_preview else None
         return cls(networks, cond, reference, config, name=name, preview=shown)
+
+    def split(self, gpus: int) -> None:
+        """Split each forward pass among GPUs, one process each; see `emosh_core.generate.parallel`."""
+        transformer, tokens = self._networks.transformer, [self.workload(self.window, k).tokens for k in (False, True)]
+        parallel.check_context(gpus, heads=transformer.config.num_attention_heads, tokens=tokens)
+        parallel.lead(transformer)
+        parallel.split(transformer, gpus)
 
     def use_window(self, frames: int) -> None:
         """Make chunks of 4k + 1 frames, whatever the networks were trained on."""

@@ -74,6 +74,10 @@ class Generator(Protocol):
         """Make chunks of so many frames from now on: any number without networks, else 4k + 1 above the overlap."""
         ...
 
+    def split(self, gpus: int) -> None:
+        """Split forward passes among GPUs; refuse where that cannot be."""
+        ...
+
     def generate(self, indices: np.ndarray, *, seed: int, state: dict[str, np.ndarray]) -> Chunk:
         """Make the frames of one chunk.
 

@@ -67,6 +67,13 @@ def test_the_plan_is_said_before_the_work_and_kept(tracked, emosh_here):
     assert "plan: 1 chunk of 16 frames" in emosh_here(*arguments, "--chunks", "auto").err
 
 
+def test_several_gpus_that_are_not_there_are_refused_before_the_work(several, emosh_here):
+    still = ["--ref", several / "still.png", "--set", "parallel=context:2", *PREVIEW]
+    emosh_here("animate", several / "ws", *still, "--device", "cpu").check(5, "context:2 needs 2 GPUs")
+    emosh_here("animate", several / "ws", several / "ws2", *still).check(2, "one clip at a time")
+    assert emosh_here("animate", several / "ws", *still, "--dry-run").code == 0
+
+
 @pytest.mark.parametrize("text", ["0", "x", "0f", "f", "-1", "1.5", "²f"])
 def test_chunks_that_mean_nothing(tracked, emosh_here, text):
     result = emosh_here("animate", tracked / "ws", "--ref", tracked / "still.png", f"--chunks={text}", *PREVIEW)
