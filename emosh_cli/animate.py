@@ -10,10 +10,27 @@ from emosh_cli import options
 
 QUESTION = "Do the people shown in the still and in the clip agree to this use?"
 
+Chunks = Annotated[
+    str,
+    typer.Option(
+        "--chunks",
+        metavar="auto|N|FRAMESf",
+        help="auto: all, each as long as suits clip and device; N: the first N; 77f: all, 77 frames each.",
+    ),
+]
+Workspaces = Annotated[
+    list[Path],
+    typer.Argument(metavar="WORKSPACE…", help="Workspace folders; the current one by default.", show_default=False),
+]
+References = Annotated[
+    list[Path],
+    typer.Option("--ref", metavar="IMAGE", help="Still of who is to move; may be repeated.", show_default=False),
+]
+
 
 def animate(
-    workspace: options.WorkspaceArgument = None,
-    reference: options.Reference = None,
+    workspaces: Workspaces = [],  # noqa: B006 (typer copies it)
+    references: References = [],  # noqa: B006
     out: options.Out = None,
     codec: options.Codec = "auto",
     audio: options.Audio = False,
@@ -22,15 +39,14 @@ def animate(
     profile: options.Profile = None,
     lora: options.Lora = [],  # noqa: B006 (typer copies it)
     prompt: options.Prompt = None,
-    chunks: Annotated[
-        str, typer.Option("--chunks", metavar="auto|N", help="How many chunks to make: all, or the first N.")
-    ] = "auto",
+    chunks: Chunks = "auto",
+    shard: options.Shard = None,
     consent: Annotated[bool, typer.Option("--i-have-consent", help="Confirm that the people shown agree.")] = False,
     motion: options.Motion = None,
     contacts: options.Contacts = None,
     workspace_option: options.WorkspaceOption = None,
     config: options.Config = None,
-    overrides: options.Set = [],  # noqa: B006 (typer copies it)
+    overrides: options.Set = [],  # noqa: B006
     device: options.Device = "auto",
     force: options.Force = False,
     dry_run: options.DryRun = False,
@@ -40,40 +56,58 @@ def animate(
 ):
     """Make the person in a still move like the person in the tracked clip; runs whatever is missing.
 
+    Several workspaces or stills are as many clips, each still in each workspace; `--shard 2/4` makes every fourth of
+    them from the second on. One that fails does not stop the others.
+
     Example: emosh animate ws --ref still.jpg --i-have-consent -o result.mp4
     """
+    from emosh_cli.jobs import run_jobs
     from emosh_cli.session import Session, find_workspace, required
     from emosh_core.line import with_settings
+    from emosh_core.shards import parse_shard
 
-    session = Session(
-        find_workspace(workspace, workspace_option), "animate", config=config, overrides=overrides, device=device,
-        force=force, dry_run=dry_run, json=json, quiet=quiet, verbose=verbose,
-    )  # fmt: skip
-    reference = required(reference, "a still of the person", "--ref IMAGE")
+    stills = required(references or None, "a still of the person", "--ref IMAGE")
+    pairs = [(place, still) for place in workspaces or [None] for still in stills]
+    _one_place(out, len(pairs))
+
     said = {"generator": generator, "profile": profile, "loras": tuple(lora) or None, "prompt": prompt}
-    session.settings = with_settings(session.settings, "animate", chunks=_count(chunks), **said)
-    session.settings = with_settings(session.settings, "retarget", contacts=contacts)
-    step = session.line.whole(reference, motion)
-    delivery = _delivery(session, motion, out, codec=codec, audio=audio, background=background)
-    if not dry_run:
-        _confirm(session.workspace, consent)
 
-    def extra(artifact: Path) -> dict[str, str]:
-        return {"video": str(_deliver(session, artifact, delivery))}
+    def prepare(place: Path | None, still: Path):
+        session = Session(
+            find_workspace(place, workspace_option), "animate", config=config, overrides=overrides, device=device,
+            force=force, dry_run=dry_run, json=json, quiet=quiet, verbose=verbose,
+        )  # fmt: skip
+        session.settings = with_settings(session.settings, "animate", **said, **_chunks(chunks))
+        session.settings = with_settings(session.settings, "retarget", contacts=contacts)
+        step = session.line.whole(still, motion)
+        delivery = _delivery(session, motion, out, codec=codec, audio=audio, background=background)
+        if not dry_run:
+            _confirm(session.workspace, consent)
+        return session, step, lambda artifact: {"video": str(_deliver(session, artifact, delivery))}
 
-    result = session.complete(step, extra)
-    if result is not None:
-        session.console.note(f"video: {result['video']}")
+    run_jobs(prepare, pairs, parse_shard(shard), dry_run=dry_run, json=json)
 
 
-def _count(chunks: str) -> int | None:
+def _one_place(out: Path | None, clips: int) -> None:
+    """Refuse one place for several clips."""
     from emosh_core.errors import ConfigError
 
-    if chunks == "auto":
-        return None
-    if not chunks.isdecimal() or int(chunks) < 1:
-        raise ConfigError("--chunks takes `auto` or a number from 1", found=chunks, fix="--chunks auto")
-    return int(chunks)
+    if out is not None and clips > 1:
+        fix = "leave out -o: each clip lies in its workspace's media/, and --json says where"
+        raise ConfigError("-o is for one clip", found=f"{clips} clips", fix=fix)
+
+
+def _chunks(text: str) -> dict[str, int]:
+    """Return the settings that `--chunks` means; none for `auto`."""
+    from emosh_core.errors import ConfigError
+
+    if text == "auto":
+        return {}
+    number = text.removesuffix("f")
+    if not (number.isascii() and number.isdecimal()) or int(number) < 1:
+        fix = "--chunks auto, 3 (the first three) or 77f (77 frames each)"
+        raise ConfigError("--chunks takes `auto`, a number of chunks or frames per chunk", found=text, fix=fix)
+    return {"chunks" if number == text else "window": int(number)}
 
 
 def _confirm(workspace, consent: bool) -> None:

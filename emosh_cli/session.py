@@ -41,26 +41,31 @@ class Session:
             extra: from the artifact's path to more fields of the JSON object.
         """
         if self.dry_run:
-            self._print_plan(step)
+            self.print_plan(self.plan(step))
             return None
+        result = self.make(step, extra)
+        if self.json:
+            print_json(result)
+        else:
+            print(result["artifact"])
+        return result
+
+    def make(self, step: Step, extra=lambda artifact: {}) -> dict[str, Any]:
+        """Run a step and what it needs; return the JSON object of `complete` and print nothing."""
         from emosh_core.runner import run
 
         done = run(self.line, step, report=self.console, device=self.device, force=self.force)
         self.console.detail(f"{done.stage}: {'cached' if done.cached else 'made'} in {done.seconds:.1f} s")
-        result = {
+        return {
             "stage": done.stage, "artifact": str(done.artifact), "fingerprint": done.fingerprint,
             "cached": done.cached, "seconds": done.seconds, "notes": read_header(done.artifact)["notes"],
         } | extra(done.artifact)  # fmt: skip
-        if self.json:
-            print_json(result)
-        else:
-            print(done.artifact)
-        return result
 
-    def _print_plan(self, step: Step) -> None:
+    def plan(self, step: Step) -> list:
+        """Return `emosh_core.runner.Planned` of a step and of all that it needs."""
         from emosh_core.runner import plan
 
-        self.print_plan(plan(self.line, step))
+        return plan(self.line, step)
 
     def print_plan(self, planned: list) -> None:
         """Print what would be done; `planned` holds `emosh_core.runner.Planned`."""

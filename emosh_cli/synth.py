@@ -32,15 +32,6 @@ Assets = Annotated[
         "--assets", metavar="FOLDER", help="MakeHuman asset pack; painted people without.", show_default=False
     ),
 ]
-Shard = Annotated[
-    str | None,
-    typer.Option(
-        "--shard",
-        metavar="I/N",
-        help="The I-th of N parts of the clips (1/4 to 4/4), for batch jobs.",
-        show_default=False,
-    ),
-]
 
 
 def synth(
@@ -55,7 +46,7 @@ def synth(
     ] = 0,
     assets: Assets = None,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Processes; 0: one per processor.")] = 0,
-    shard: Shard = None,
+    shard: options.Shard = None,
     config: options.Config = None,
     overrides: options.Set = [],  # noqa: B006 (typer copies it)
     device: options.Device = "auto",

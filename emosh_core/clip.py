@@ -3,11 +3,13 @@
 import hashlib
 from pathlib import Path
 
+import numpy as np
+
 from emosh_core.artifacts import Clip, Cond, Motion, Target
 from emosh_core.generate.animate import animate
-from emosh_core.generate.chunks import plan_chunks
 from emosh_core.generate.generator import Generator, Reference
 from emosh_core.generate.names import MINI, PREVIEW, WAN, find_lora, made_by, mini_folder, parse_lora
+from emosh_core.generate.plan import plan_animation
 from emosh_core.image_io import read_image
 from emosh_core.making import Making
 from emosh_core.segmentation import person_mask
@@ -22,7 +24,7 @@ def make_clip(
 
     Args:
         target: T frames of motion on the reference's shape.
-        cond: their condition pictures.
+        cond: their condition pictures; those may lie on disk.
         reference: the still's fit, one frame.
         image: the still.
         config: generator and sampling.
@@ -32,16 +34,22 @@ def make_clip(
     picture = read_image(image)
     still = Reference(image=picture, motion=reference, mask=person_mask(picture))
     generator = _generator(target, cond, still, config, making, root)
-    count = _frame_count(len(target.time), generator, config.chunks)
-    path, times = making.media("clip"), target.time[:count]
+    plan = plan_animation(generator, len(target.time), config, making.device)
+    generator.use_window(plan.window)
+    making.note(str(plan))
+    if config.gpus > 1:
+        generator.split(config.gpus)
+    path, times = making.media("clip"), target.time[: plan.frames]
     height, width = cond.frames.shape[1:3]
+    latents = _Latents(making.scratch / "latents.zarr")
     with VideoWriter(path, target.fps, (width, height), times=times, metadata=made_by(generator.name)) as writer:
-        made = animate(generator, count, config, write=writer.write, scratch=making.scratch, progress=making.progress)
+        made = animate(generator, len(target.time), config, write=writer.write, write_latents=latents.append,
+                       scratch=making.scratch, progress=making.progress)  # fmt: skip
     return Clip(
         time=times,
         seeds=made.seeds,
         windows=made.windows,
-        latents=made.latents,
+        latents=latents.stored,
         video=path.relative_to(root).as_posix(),
         video_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         generator=generator.name,
@@ -61,24 +69,63 @@ def _generator(
 
     if config.generator == PREVIEW:
         return preview()
-    from emosh_core.generate.diffusion import DiffusionGenerator, latest_checkpoint
+    from emosh_core.generate.diffusion import DiffusionGenerator
 
-    loras = [(find_lora(place, root), weight) for place, weight in map(parse_lora, config.loras)]
+    loras = _loras(config, root)
     if config.generator == WAN:
         from emosh_core.generate.wan.networks import load_networks
 
         networks = load_networks(reference, config, loras, making.device, note=making.note)
         return DiffusionGenerator.from_networks(networks, cond, reference, config, name=WAN, preview=preview)
-    folder, name = mini_folder(), MINI
-    if config.generator != MINI:
-        folder = latest_checkpoint(root / config.generator)
-        name = f"{config.generator.rpartition('/')[2]}/{folder.name}"
+    folder, name = _networks(config.generator, root)
     return DiffusionGenerator.from_folder(
         folder, cond, reference, config, name=name, preview=preview, loras=loras, device=making.device
     )
 
 
-def _frame_count(frames: int, generator: Generator, chunks: int) -> int:
-    """Return how many frames the first `chunks` chunks deliver; 0 chunks means all."""
-    plan = plan_chunks(frames, window=generator.window, overlap=generator.overlap)
-    return min(frames, plan[:chunks][-1].stop) if chunks else frames
+def _networks(generator: str, root: Path) -> tuple[Path, str]:
+    """Return the folder of a generator's networks, and what a clip says made it."""
+    from emosh_core.generate.diffusion import latest_checkpoint
+
+    if generator == MINI:
+        return mini_folder(), MINI
+    folder = latest_checkpoint(root / generator)
+    return folder, f"{generator.rpartition('/')[2]}/{folder.name}"
+
+
+def follow_clip(config: AnimateConfig, root: Path, device: str) -> None:
+    """Take part, with networks of its own, in the forward passes of the process that makes the clip."""
+    from emosh_core.generate import parallel
+    from emosh_core.generate.assemble import load_folder
+    from emosh_core.generate.wan.networks import load_follower
+
+    loras = _loras(config, root)
+    if config.generator == WAN:
+        transformer = load_follower(config, loras, device)
+    else:
+        transformer = load_folder(_networks(config.generator, root)[0], config, loras, device).transformer
+    parallel.split(transformer, config.gpus)
+    parallel.follow(transformer, device)
+
+
+def _loras(config: AnimateConfig, root: Path) -> list[tuple[Path, float]]:
+    return [(find_lora(place, root), weight) for place, weight in map(parse_lora, config.loras)]
+
+
+class _Latents:
+    """Latents of a whole clip, gathered on disk; what an earlier run left there is written over."""
+
+    def __init__(self, path: Path):
+        self._path, self.stored = path, np.zeros((0, 0, 0, 0), np.float32)
+
+    def append(self, latents: np.ndarray) -> None:
+        """Add (latent frame, channel, y, x) of the next chunk."""
+        if not latents.size:
+            return
+        if not self.stored.shape[0]:
+            import zarr
+
+            self.stored = zarr.create_array(
+                self._path, shape=(0, *latents.shape[1:]), chunks=latents.shape, dtype="float32", overwrite=True
+            )
+        self.stored.append(latents)

@@ -189,7 +189,8 @@ class Line:
             if self._why:
                 making.note(self._why)
             return make_clip(
-                self.load(target, Target), self.load(cond, Cond), self.load(reference, Motion), image, config,
+                self.load(target, Target), self.load(cond, Cond, lazy=("frames", "mask")),
+                self.load(reference, Motion), image, config,
                 making=making, root=self.workspace.root,
             )  # fmt: skip
 

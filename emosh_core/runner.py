@@ -24,7 +24,7 @@ SECONDS_PER_FRAME = {"track": 0.5, "retarget": 0.005, "render-cond": 0.05, "anim
 SECONDS_PER_CALL = {"track": 20.0, "retarget": 0.2, "render-cond": 0.5, "animate": 5.0}
 """What a stage costs however few frames it has (loading, the shape pass)."""
 
-PER_CALL = {"generator", "chunks", "profile", "loras", "prompt"}
+PER_CALL = {"generator", "chunks", "window", "profile", "loras", "prompt"}
 """Settings that are chosen call by call: another choice makes nothing stale."""
 
 

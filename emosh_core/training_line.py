@@ -107,6 +107,7 @@ def train_run(line: Line, conds: list[Step], *, report: Report, device: str, for
         with report.progress(f"train {config.name}") as progress:
             result = train(
                 samples, config, folder, data=data_of(line, conds), base=base, device=device, progress=progress,
+                note=report.note if leads else None,
                 until=started + 60 * config.minutes if config.minutes else float("inf"),
             )  # fmt: skip
     return Trained(result=result, counts=listing["counts"], seconds=time.monotonic() - started)

@@ -23,8 +23,6 @@ class Animation:
     """(K, 2) int64 start and stop of each chunk; the last stop may lie past the end (padding)."""
     seeds: np.ndarray
     """(K,) int64"""
-    latents: np.ndarray
-    """(latent frame, channel, y, x) float32, chunk after chunk; (0, 0, 0, 0) without latents."""
 
 
 def animate(
@@ -33,6 +31,7 @@ def animate(
     config: AnimateConfig,
     *,
     write: Callable[[np.ndarray], None],
+    write_latents: Callable[[np.ndarray], None] | None = None,
     scratch: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Animation:
@@ -42,6 +41,7 @@ def animate(
         generator: makes the chunks.
         frame_count: frames of the target.
         write: takes each frame once, in order: (H, W, 3) uint8 RGB.
+        write_latents: takes each chunk's latents once, in order: `Chunk.latents`.
         scratch: folder where finished chunks are kept, so that the same call after a kill continues
             and writes bit-identical frames. It belongs to these inputs alone: name it by the stage's
             fingerprint, and delete it when the video is safe. None keeps nothing.
@@ -54,7 +54,6 @@ def animate(
         scratch.mkdir(parents=True, exist_ok=True)
         sweep(scratch)
     state: dict[str, np.ndarray] = {}
-    latents = []
     for k, chunk in enumerate(plan):
         path = None if scratch is None else scratch / f"chunk_{k:05d}.npz"
         key = _key(generator, frame_count, config, chunk)
@@ -63,16 +62,16 @@ def animate(
             kept = _make(generator, chunk, seeds[k], state)
             if path is not None:
                 _save(path, key, kept)
-        frames, state, chunk_latents = kept.frames, kept.state, kept.latents
-        latents.append(chunk_latents)
-        for frame in frames:
+        state = kept.state
+        for frame in kept.frames:
             write(frame)
+        if write_latents is not None:
+            write_latents(kept.latents)
         if progress is not None:
             progress(chunk.start + chunk.keep.stop, wanted)
     return Animation(
         windows=np.array([(chunk.start, chunk.stop) for chunk in plan], np.int64),
         seeds=np.array(seeds, np.int64),
-        latents=np.concatenate(latents),
     )
 
 

@@ -1,6 +1,7 @@
 """The diffusion generator: samples chunks with the networks of a training run."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,14 @@ from torch import Tensor
 
 from emosh_core.artifacts import Cond
 from emosh_core.errors import AssetError
+from emosh_core.generate import parallel
 from emosh_core.generate.assemble import load_folder
+from emosh_core.generate.cost import workloads
 from emosh_core.generate.generator import Chunk, Generator, Reference
-from emosh_core.generate.layout import Conditions
+from emosh_core.generate.layout import Conditions, latent_count, pin_positions
 from emosh_core.generate.memory import guarded
 from emosh_core.generate.models import Networks
-from emosh_core.generate.pixels import Letterbox, to_frames, to_tensor
+from emosh_core.generate.pixels import Letterbox, rows, to_frames, to_tensor
 from emosh_core.generate.profiles import profile_of
 from emosh_core.generate.sampling import sample
 from emosh_core.settings import AnimateConfig
@@ -58,7 +61,7 @@ class DiffusionGenerator:
         """Take loaded networks; see `from_run` for a training run.
 
         Args:
-            cond: condition pictures (T, H, W, 3) of the target.
+            cond: condition pictures (T, H, W, 3) of the target; may lie on disk, each chunk reads its own.
             reference: the person to show.
             config: steps, shift and solver of the sampling.
             name: what `Clip.generator` records.
@@ -66,6 +69,7 @@ class DiffusionGenerator:
         """
         self.name = name
         self.window, self.overlap = networks.spec.window, networks.spec.overlap
+        self.workload = workloads(networks, config.steps)
         self._networks, self._cond, self._config = networks, cond, config
         side = networks.spec.resolution
         self._profile = profile_of(config)
@@ -95,6 +99,22 @@ class DiffusionGenerator:
         shown = preview() if networks.spec.shows_preview else None
         return cls(networks, cond, reference, config, name=name, preview=shown)
 
+    def split(self, gpus: int) -> None:
+        """Split each forward pass among GPUs, one process each; see `emosh_core.generate.parallel`."""
+        transformer, tokens = self._networks.transformer, [self.workload(self.window, k).tokens for k in (False, True)]
+        parallel.check_context(gpus, heads=transformer.config.num_attention_heads, tokens=tokens)
+        parallel.lead(transformer)
+        parallel.split(transformer, gpus)
+
+    def use_window(self, frames: int) -> None:
+        """Make chunks of 4k + 1 frames, whatever the networks were trained on."""
+        if frames == self.window:
+            return
+        if self._networks.spec.rope == "pinned":
+            pin_positions(self._networks.transformer, latent_count(frames))
+        self._networks = replace(self._networks, spec=replace(self._networks.spec, window=frames))
+        self.window = frames
+
     def generate(self, indices: np.ndarray, *, seed: int, state: dict[str, np.ndarray]) -> Chunk:
         """Make one chunk; see `Generator.generate`. The state holds fp32 tail frames and the aligned latent.
 
@@ -112,7 +132,7 @@ class DiffusionGenerator:
         fill = self._fill(shown, tail)
         conditions = Conditions(
             reference_latent=self._reference_latent,
-            motion_latents=networks.encode(to_tensor(self._squares(self._cond.frames[i] for i in indices))[None]),
+            motion_latents=networks.encode(to_tensor(self._squares(rows(self._cond.frames, indices)))[None]),
             fill=fill,
             temporal_latents=None if tail is None else networks.encode(tail),
             **given,

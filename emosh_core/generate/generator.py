@@ -5,6 +5,7 @@ call returned so that a killed run can continue, and drops overlapping and padde
 generator therefore knows nothing of the length of the clip, of files or of resuming.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -41,6 +42,22 @@ class Chunk:
     """(latent frame, channel, y, x) float32 as decoded; (0, 0, 0, 0) for generators without latents."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """What one chunk of some length takes."""
+
+    tokens: int
+    """In the transformer's sequence."""
+    transformer: float
+    """Operations of all sampling steps, a multiply-add counted as two."""
+    vae: float
+    """Operations of encoding the conditions and decoding the result."""
+    memory: int
+    """Bytes on the device at the peak, weights included; what is not weights is good to a factor of about 1.5."""
+    half: bool
+    """Whether the transformer computes in bf16 where the device can."""
+
+
 class Generator(Protocol):
     """Makes the frames of a target, chunk by chunk; constructors take target, cond, reference, ..."""
 
@@ -50,6 +67,16 @@ class Generator(Protocol):
     """Frames per chunk."""
     overlap: int
     """Frames that a chunk shares with the one before it; 0 for generators without memory."""
+    workload: Callable[[int, bool], Workload] | None
+    """From the frames of a chunk, and whether it continues another one; None where no network works."""
+
+    def use_window(self, frames: int) -> None:
+        """Make chunks of so many frames from now on: any number without networks, else 4k + 1 above the overlap."""
+        ...
+
+    def split(self, gpus: int) -> None:
+        """Split forward passes among GPUs; refuse where that cannot be."""
+        ...
 
     def generate(self, indices: np.ndarray, *, seed: int, state: dict[str, np.ndarray]) -> Chunk:
         """Make the frames of one chunk.

@@ -40,6 +40,12 @@ class Letterbox:
         return cv2.resize(inner, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
 
 
+def rows(pictures, indices: np.ndarray) -> np.ndarray:
+    """Return some frames (n, H, W, 3) of pictures (T, H, W, 3) that may lie on disk, in one read of what is between."""
+    first = int(indices.min())
+    return np.asarray(pictures[first : int(indices.max()) + 1])[indices - first]
+
+
 def to_tensor(frames: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     """Turn (..., T, H, W, 3) uint8 into (..., 3, T, H, W) float32 in [−1, 1] on a device."""
     return torch.from_numpy(frames).to(device).movedim(-1, -4).float() / 127.5 - 1

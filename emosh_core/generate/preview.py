@@ -12,6 +12,7 @@ from torch import Tensor
 from emosh_core.artifacts import Motion
 from emosh_core.body.ehm import EhmModel
 from emosh_core.body.joints import HEAD
+from emosh_core.errors import ConfigError
 from emosh_core.generate.generator import Chunk, Reference
 from emosh_core.geometry.camera import fit_intrinsics, project, to_camera
 from emosh_core.render.dress import dress
@@ -55,6 +56,7 @@ class PreviewGenerator:
     name = "preview"
     window = 16
     overlap = 0
+    workload = None
 
     def __init__(
         self, target: Motion, reference: Reference, body: EhmModel, size: tuple[int, int] | None = None,
@@ -90,6 +92,14 @@ class PreviewGenerator:
         self.start = int(np.argmax(target.person_valid))
         self._place(motion, view)
         self._still_background = follow(self.plate, self.placed, np.eye(3), self.size)
+
+    def split(self, gpus: int) -> None:
+        """Refuse: there is nothing to split."""
+        raise ConfigError("the preview generator has no network to split", found=f"{gpus} GPUs", fix='parallel = ""')
+
+    def use_window(self, frames: int) -> None:
+        """Draw so many frames in a chunk."""
+        self.window = frames
 
     def generate(self, indices: np.ndarray, *, seed: int, state: dict[str, np.ndarray]) -> Chunk:
         """Draw these frames; `seed` and `state` change nothing."""

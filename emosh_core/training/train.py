@@ -21,6 +21,7 @@ from emosh_core.training.descent import Recipe
 from emosh_core.training.engine import join_ranks
 from emosh_core.training.flow import draw_noise, flow_loss, probe
 from emosh_core.training.latents import Batch, Latents, cache_latents
+from emosh_core.training.memory import describe, layout_of, sizes_of
 from emosh_core.training.pictures import draw_sheet
 from emosh_core.training.run import Run, meet, open_run
 from emosh_core.training.samples import Samples
@@ -51,7 +52,7 @@ class TrainResult:
 def train(
     samples: Samples, config: TrainConfig, run_dir: Path, *, data: str, base: Networks | None = None,
     device: torch.device | str = "cpu", until: float = float("inf"),
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Callable[[int, int, str], None] | None = None, note: Callable[[str], None] | None = None,
 ) -> TrainResult:  # fmt: skip
     """Train a generator on samples, or continue the run that `run_dir` holds. Every rank calls this.
 
@@ -62,6 +63,7 @@ def train(
         base: what to start from; without it a new VAE is trained first, and a transformer of the settings' size.
         until: `time.monotonic()` at which to stop.
         progress: called with (steps done, steps in all, how it goes).
+        note: takes lines that say what the transformer's training needs of each process's memory.
     """
     ranks = join_ranks(device)
     vae_steps = 0 if base else config.vae_steps
@@ -69,7 +71,11 @@ def train(
         run_dir, asdict(config) | {"data": data}, ranks=ranks, may_change=MAY_CHANGE, until=until, progress=progress,
         total=vae_steps + config.steps, checkpoint_every=config.checkpoint_every,
     )  # fmt: skip
-    networks = (base or _build(config, samples)).to(ranks.device)
+    networks = base or _build(config, samples)
+    if note is not None and config.steps:
+        for line in describe(sizes_of(networks, config), layout_of(config, ranks.world)):
+            note(line)
+    networks = networks.to(ranks.device)
     if vae_steps:
         networks = _train_vae(run, networks, samples, config)
     if run.step < vae_steps or not config.steps:
@@ -79,6 +85,7 @@ def train(
     before = probe(networks, latents, size=config.batch, grey=grey)
     _train_transformer(run, networks, samples, latents, grey, config, first=vae_steps)
     meet(ranks)
+    networks.to("cpu")  # a device that is full with one copy of the weights has no room for two
     trained = load(run.newest, ranks.device)
     after = probe(trained, latents, size=config.batch, grey=grey)
     return TrainResult(checkpoint=run.newest, step=run.step, total=run.total, losses=run.losses, probe_before=before,

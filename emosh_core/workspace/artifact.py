@@ -7,6 +7,7 @@ settings, inputs, ...) stands in the group's attributes, so that plain Zarr read
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,7 +70,10 @@ class Provenance:
 
 
 def write(path: Path, value: Any, provenance: Provenance) -> None:
-    """Write an artifact as a new Zarr group; `emosh_core.workspace.store` makes that atomic."""
+    """Write an artifact as a new Zarr group; `emosh_core.workspace.store` makes that atomic.
+
+    Array fields may be Zarr arrays: these are copied without being held in memory.
+    """
     import zarr
 
     group = zarr.create_group(path, zarr_format=3, overwrite=True)
@@ -202,27 +206,30 @@ def _fill(group: Any, value: Any) -> dict[str, Any]:
     values, units, sizes = {}, {}, {}
     for spec in dataclasses.fields(value):
         content = getattr(value, spec.name)
-        if dataclasses.is_dataclass(content):
+        if "dims" in spec.metadata:
+            _write_array(group, spec, content, sizes)
+            units[spec.name] = spec.metadata["unit"]
+        elif dataclasses.is_dataclass(content):
             sub = group.create_group(spec.name)
             sub.update_attributes(_fill(sub, content))
-        elif "dims" in spec.metadata:
-            _write_array(group, spec, np.asarray(content, spec.metadata["dtype"]), sizes)
-            units[spec.name] = spec.metadata["unit"]
         else:
             values[spec.name] = content
     return {"kind": value.KIND, "schema_version": value.SCHEMA, "values": values, "units": units}
 
 
-def _write_array(group: Any, spec: dataclasses.Field, data: np.ndarray, sizes: dict[str, int]) -> None:
+def _write_array(group: Any, spec: dataclasses.Field, data: Any, sizes: dict[str, int]) -> None:
+    """Write an array, or copy one that lies on disk (a Zarr array) piece by piece."""
     from zarr.codecs import ZstdCodec
 
+    dtype = np.dtype(spec.metadata["dtype"])
+    data = data if hasattr(data, "shape") else np.asarray(data, dtype)
     _check_axes(spec, data.shape, sizes)
-    row_bytes = max(1, data.nbytes // max(1, len(data)))
-    rows = min(max(1, CHUNK_BYTES // row_bytes), max(1, len(data)))
+    row_bytes = max(1, dtype.itemsize * math.prod(data.shape[1:]))
+    rows = min(max(1, CHUNK_BYTES // row_bytes), max(1, data.shape[0]))
     stored = group.create_array(
         spec.name,
         shape=data.shape,
-        dtype=data.dtype,
+        dtype=dtype,
         chunks=(rows, *(max(1, n) for n in data.shape[1:])),
         dimension_names=spec.metadata["dims"],
         attributes={"unit": spec.metadata["unit"]},
@@ -230,8 +237,8 @@ def _write_array(group: Any, spec: dataclasses.Field, data: np.ndarray, sizes: d
         # All-zero chunks are written too, so that a chunk that is not there is known to be lost.
         config={"write_empty_chunks": True},
     )
-    if data.size:
-        stored[...] = data
+    for start in range(0, data.shape[0] if data.size else 0, rows):
+        stored[start : start + rows] = np.asarray(data[start : start + rows], dtype)
 
 
 def _check_axes(spec: dataclasses.Field, shape: tuple[int, ...], sizes: dict[str, int]) -> None:

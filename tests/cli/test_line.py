@@ -139,6 +139,8 @@ def settings(*pairs):
 def test_train_then_animate_with_the_run_then_train_on(tracked, emosh_here):
     trained = emosh_here("train", tracked / "ws", "--name", "tiny", *settings(*TINY), "--json")
     assert trained.code == 0, trained.err
+    assert "memory of each process (full, fp32, 1 process, ZeRO 0)" in trained.err
+    assert "GPU of 80 GB fits" in trained.err
     assert len(trained.json["losses"]) == trained.json["step"] == 4 and Path(trained.json["artifact"]).is_dir()
     assert trained.json["clips"]["clips"] == trained.json["clips"]["kept"] + 1 == 1  # static, yet wanted
     clip = emosh_here(
@@ -147,6 +149,7 @@ def test_train_then_animate_with_the_run_then_train_on(tracked, emosh_here):
     )  # fmt: skip
     assert clip.code == 0, clip.err
     assert len(list(open_source(clip.json["video"]).frames())) == 5
+    assert "plan: 1 chunk of 5 frames, overlap 1, for 5 frames; " in clip.err and "tokens, about" in clip.err
     again = emosh_here("train", tracked / "ws", "--name", "tiny", *settings(*TINY), "--json").json
     assert again["cached"] is True and again["losses"] == []
     assert "runs/tiny" in emosh_here("status", tracked / "ws").out

@@ -8,7 +8,7 @@ import torch
 from emosh_core.errors import AssetError
 from emosh_core.generate.assemble import prepare, said_of, weights_dtype, with_size
 from emosh_core.generate.generator import Reference
-from emosh_core.generate.lora import add_loras, common_spec, read_lora
+from emosh_core.generate.lora import Lora, add_loras, common_spec, read_lora
 from emosh_core.generate.memory import memory_errors
 from emosh_core.generate.models import Networks, Spec
 from emosh_core.generate.pixels import Letterbox
@@ -59,17 +59,32 @@ def load_networks(
         if picture.shape[-1] != examined.model.config.image_dim:
             found = f"{parts.clip}: width {picture.shape[-1]}, the transformer takes {examined.model.config.image_dim}"
             raise AssetError("the picture encoder is another one", found=found, fix=fetch(CLIP))
-        whole = profile.precision != "fp8" and profile.offload == "none"
-        transformer = load_transformer(
-            parts.transformer, dtype=weights_dtype(spec, profile), device=device if whole else "cpu"
-        )
-        add_loras(transformer, read, fused=config.lora_mode == "fused")
-        prepare(transformer.requires_grad_(False), spec, profile, device)
+        transformer = _transformer(parts.transformer, read, spec, config, device)
         vae = load_vae(parts.vae, dtype=torch.float32, device=device).requires_grad_(False)
     context, unguided = (
         {"encoder_hidden_states": text.to(device), "encoder_hidden_states_image": picture} for text in (said, unsaid)
     )
     return Networks(transformer, vae, spec, context, unguided)
+
+
+def load_follower(config: AnimateConfig, loras: Sequence[tuple[Path, float]], device: str) -> torch.nn.Module:
+    """Load the transformer alone, as `load_networks` does: for a process that takes part in another's passes."""
+    path = require_parts().transformer
+    model = examine(path).model
+    read = [(read_lora(place, model), weight) for place, weight in loras]
+    spec = with_size(common_spec([lora for lora, _ in read], WAN_SPEC), config)
+    return _transformer(path, read, spec, config, device)
+
+
+def _transformer(
+    path: Path, loras: Sequence[tuple[Lora, float]], spec: Spec, config: AnimateConfig, device: str
+) -> torch.nn.Module:
+    profile = profile_of(config)
+    whole = profile.precision != "fp8" and profile.offload == "none"
+    transformer = load_transformer(path, dtype=weights_dtype(spec, profile), device=device if whole else "cpu")
+    add_loras(transformer, loras, fused=config.lora_mode == "fused")
+    prepare(transformer.requires_grad_(False), spec, profile, device)
+    return transformer
 
 
 def _doubts(kind: str, loras: Sequence, profile: Profile) -> list[str]:
