@@ -18,7 +18,7 @@ class AnimateConfig:
     seed: int = 0
     """Seed of the noise; each chunk derives its own from it."""
     profile: Literal["quality", "balanced", "fast", "lowvram"] = "quality"
-    """How a diffusion generator samples; the settings below override it. `balanced` skips work and compiles; `fast` is
+    """How a diffusion generator samples; the settings below override it. `balanced` skips work; `fast` is
     four steps, for a step-distilled LoRA; `lowvram` keeps 8-bit weights in main memory."""
     steps: int = 0
     """Sampling steps per chunk of a diffusion generator; 0 takes as many as profile or generator are made for."""
@@ -33,7 +33,7 @@ class AnimateConfig:
     offload: Literal["profile", "none", "blocks"] = "profile"
     """Whether the transformer's blocks wait in main memory until they are needed."""
     compile: Literal["profile", "off", "on", "auto"] = "profile"
-    """Whether the transformer's blocks are compiled; auto does on CUDA."""
+    """Whether the transformer's blocks are compiled; auto does where it pays: a full-size one on CUDA."""
     cache: Literal["profile", "off", "first_block"] = "profile"
     """Whether steps that change little are cut short."""
     loras: tuple[str, ...] = ()

@@ -14,6 +14,9 @@ from emosh_core.generate.models import Networks, Spec, load
 from emosh_core.generate.profiles import Profile, profile_of
 from emosh_core.settings import AnimateConfig
 
+LARGE = 1e9
+"""Weights from which compiling a transformer pays within one clip."""
+
 
 def load_folder(folder: Path, config: AnimateConfig, loras: Sequence[tuple[Path, float]], device: str) -> Networks:
     """Load the networks that `models.save` wrote, and prepare them.
@@ -69,7 +72,8 @@ def prepare(transformer: torch.nn.Module, spec: Spec, profile: Profile, device: 
         )  # fmt: skip
     else:
         transformer.to(device)
-    if profile.compile == "on" or (profile.compile == "auto" and device.startswith("cuda")):
+    large = sum(value.numel() for value in transformer.parameters()) > LARGE
+    if profile.compile == "on" or (profile.compile == "auto" and large and device.startswith("cuda")):
         transformer.compile_repeated_blocks(fullgraph=profile.cache == "off" and profile.offload == "none")
 
 

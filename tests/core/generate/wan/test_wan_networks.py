@@ -260,25 +260,26 @@ def test_a_profile_is_applied_in_the_order_that_diffusers_wants():
     class Stub:
         """Records what is asked of a transformer."""
 
-        def __init__(self):
+        def __init__(self, weights):
             self.patch_embedding = torch.nn.Conv3d(1, 1, 1, dtype=torch.bfloat16)
-            self.asked = []
+            self.asked, self.parameters = [], lambda: [torch.empty(weights, device="meta")]
 
         def __getattr__(self, name):
             return lambda *args, **options: self.asked.append((name, *args, options))
 
-    def asked(device, **changes):
-        stub = Stub()
+    def asked(device, weights=14 * 10**9, **changes):
+        stub = Stub(weights)
         prepare(stub, WAN_SPEC, replace(PROFILES["quality"], **changes), device)
         return [(call[0], call[-1]) for call in stub.asked]
 
-    low = asked("cuda:0", precision="fp8", offload="blocks")
+    low = asked("cuda:0", precision="fp8", offload="blocks", compile="off")
     assert [name for name, _ in low] == ["enable_layerwise_casting", "enable_group_offload"]
     assert low[0][1] == {"storage_dtype": torch.float8_e4m3fn, "compute_dtype": torch.bfloat16}
     assert low[1][1]["onload_device"] == torch.device("cuda:0") and low[1][1]["offload_type"] == "block_level"
     assert [name for name, _ in asked("cpu", offload="blocks")] == ["to"]
     assert asked("cuda:0", compile="auto")[1:] == [("compile_repeated_blocks", {"fullgraph": True})]
     assert asked("cuda:0", compile="auto", cache="first_block")[1][1] == {"fullgraph": False}
+    assert len(asked("cuda:0", weights=10**7, compile="auto")) == 1  # a small one is done before it is compiled
     assert asked("cpu", compile="on")[1][0] == "compile_repeated_blocks" and len(asked("cpu", compile="auto")) == 1
 
 
