@@ -13,6 +13,7 @@ operations are counted by torch itself, on the meta device.
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import torch
@@ -20,13 +21,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from emosh_core.generate.generator import Workload
 from emosh_core.generate.layout import latent_count
+from emosh_core.generate.memory import needs, precision_of
 from emosh_core.generate.models import Networks
+from emosh_core.generate.profiles import Profile
 
 WAN_CONTEXT = 512 + 257
 """Text and image tokens of a transformer with image conditioning."""
-VAE_BUFFERS = 16
-"""Full-size feature maps, of 4 frames each, that decoding holds at its peak: 10 to 24 measured on a CPU."""
-
 
 def transformer_operations(tokens: int, *, width: int, ffn: int, layers: int, context: int) -> float:
     """Return the operations of one forward pass, by the formula above."""
@@ -60,19 +60,19 @@ def vae_operations(vae: torch.nn.Module, side: int, frames: int) -> tuple[float,
     return one[0] + groups * (five[0] - one[0]), one[1] + groups * (five[1] - one[1])
 
 
-def workloads(networks: Networks, steps: int = 0) -> Callable[[int, bool], Workload]:
+def workloads(networks: Networks, profile: Profile, *, passes: int = 1) -> Callable[[int, bool], Workload]:
     """Return what says the workload of (frames per chunk, whether it continues another chunk).
 
     Args:
-        steps: sampling steps; 0 for as many as the networks were made for.
+        profile: sampling steps, precision and where the weights wait.
+        passes: forward passes per step, 2 with guidance.
     """
     spec, config, vae = networks.spec, networks.transformer.config, networks.vae
     side = spec.resolution // vae.config.scale_factor_spatial
     per_latent = (side // config.patch_size[1]) * (side // config.patch_size[2])
     width, context = config.num_attention_heads * config.attention_head_dim, WAN_CONTEXT if config.image_dim else 1
     sizes = {"width": width, "ffn": config.ffn_dim, "layers": config.num_layers, "context": context}
-    weights = sum(p.nbytes for part in (networks.transformer, vae) for p in [*part.parameters(), *part.buffers()])
-    half = spec.precision == "bf16" or networks.transformer.dtype != torch.float32
+    half = precision_of(profile, spec) != "fp32"
     clips = 2 if spec.detail else 1
 
     def workload(window: int, later: bool) -> Workload:
@@ -81,13 +81,11 @@ def workloads(networks: Networks, steps: int = 0) -> Callable[[int, bool], Workl
         forward = transformer_operations(tokens, **sizes)
         encode, decode = vae_operations(vae, spec.resolution, window)
         tail = vae_operations(vae, spec.resolution, spec.overlap)[0] if later else 0.0
-        # Per token: states and projections in the transformer's precision, three norms in fp32.
-        block = tokens * ((8 * width + 3 * config.ffn_dim) * (2 if half else 4) + 12 * width)
-        decoding = VAE_BUFFERS * 16 * spec.resolution**2 * vae.config.base_dim
+        held = needs(networks.transformer, replace(spec, window=window), profile, vae_width=vae.config.base_dim).total
         video = 2 * clips * 12 * window * spec.resolution**2
         return Workload(
-            tokens=tokens, transformer=(steps or spec.steps) * forward, vae=2 * encode + tail + clips * decode,
-            memory=weights + max(block, decoding + video), half=half,
+            tokens=tokens, transformer=(profile.steps or spec.steps) * passes * forward, vae=2 * encode + tail + clips * decode,
+            memory=int(held + video + sum(value.nbytes for value in vae.parameters())), half=half,
         )  # fmt: skip
 
     return workload

@@ -69,10 +69,10 @@ class DiffusionGenerator:
         """
         self.name = name
         self.window, self.overlap = networks.spec.window, networks.spec.overlap
-        self.workload = workloads(networks, config.steps)
         self._networks, self._cond, self._config = networks, cond, config
         side = networks.spec.resolution
         self._profile = profile_of(config)
+        self.workload = workloads(networks, self._profile, passes=2 if config.guidance > 1 else 1)
         self._grey: Tensor | None = None
         self._letterbox = Letterbox(*cond.frames.shape[1:3], side)
         picture = Letterbox(*reference.image.shape[:2], side).fit(reference.image)

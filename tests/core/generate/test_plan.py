@@ -14,6 +14,7 @@ from emosh_core.generate.cost import transformer_operations, vae_operations, wor
 from emosh_core.generate.generator import Workload
 from emosh_core.generate.models import wan_classes
 from emosh_core.generate.plan import check_window, fit_window, plan_animation
+from emosh_core.generate.profiles import Profile
 from emosh_core.generate.speed import Speed, speed_of
 from emosh_core.settings import AnimateConfig
 
@@ -42,11 +43,11 @@ def test_operations_of_the_full_size_vae():
 
 
 def test_the_workload_of_a_chunk_is_that_of_its_layout(networks):
-    work = workloads(networks, 4)
+    work = workloads(networks, Profile(steps=4))
     first, later = work(9, False), work(9, True)
     assert first.tokens == 4 * (1 + 3) and later.tokens == 4 * (2 + 3)  # 2 × 2 tokens of a latent frame of 4 × 4
     assert later.transformer > first.transformer and later.vae > first.vae
-    assert work(9, True).transformer == 2 * workloads(networks, 2)(9, True).transformer
+    assert work(9, True).transformer == 2 * workloads(networks, Profile(steps=2))(9, True).transformer
     assert work(41, True).memory > later.memory > sum(p.nbytes for p in networks.transformer.parameters())
 
 
@@ -127,7 +128,7 @@ def test_the_predicted_time_is_near_the_measured_one(networks, home):
                 vae_width=32, seed=0)  # fmt: skip
     c, f, h, _ = net.latent_shape()
     inputs = torch.zeros(1, 2 * c + 5, f + 1, h, h)
-    one = workloads(net, 1)(9, False)
+    one = workloads(net, Profile(steps=1))(9, False)
     predicted = plan_module.seconds(one, speed_of("cpu"), "cpu")
     times = []
     for _ in range(3):
