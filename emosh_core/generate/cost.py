@@ -84,8 +84,9 @@ def workloads(networks: Networks, profile: Profile, *, passes: int = 1) -> Calla
         held = needs(networks.transformer, replace(spec, window=window), profile, vae_width=vae.config.base_dim).total
         video = 2 * clips * 12 * window * spec.resolution**2
         return Workload(
-            tokens=tokens, transformer=(profile.steps or spec.steps) * passes * forward, vae=2 * encode + tail + clips * decode,
-            memory=int(held + video + sum(value.nbytes for value in vae.parameters())), half=half,
+            tokens=tokens, transformer=(profile.steps or spec.steps) * passes * forward,
+            vae=2 * encode + tail + clips * decode, half=half,
+            memory=int(held + video + sum(value.nbytes for value in vae.parameters())),
         )  # fmt: skip
 
     return workload
