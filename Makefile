@@ -36,10 +36,13 @@ demo: $(STAMP) ## Make the still of a short heavy man do the jumping jacks of a 
 demo-head: $(STAMP) ## Make the portrait of an astronaut smile like the man in the head clip
 	$(BIN)/emosh init $(DEMO)_head
 	$(BIN)/emosh track $(DEMO)_head/inputs/driving/demo_head_single_face.mp4 -o $(DEMO)_head
+	$(BIN)/emosh animate $(DEMO)_head --ref $(DEMO)_head/inputs/reference/astronaut_halfbody.png --generator preview \
+		--i-have-consent
 	$(BIN)/emosh animate $(DEMO)_head --ref $(DEMO)_head/inputs/reference/astronaut_halfbody.png --i-have-consent \
 		-o $(DEMO)_head/demo.mp4
 	$(BIN)/emosh eval $(DEMO)_head -o $(DEMO)_head/report.json
-	@echo "result: $(DEMO)_head/demo.mp4"
+	$(BIN)/emosh export $(DEMO)_head --what side-by-side -o $(DEMO)_head/side_by_side.mp4
+	@echo "result: $(DEMO)_head/demo.mp4, beside driver, condition and preview: $(DEMO)_head/side_by_side.mp4"
 	@echo "report: $(DEMO)_head/report.json"
 
 test: $(STAMP) ## Run the tests

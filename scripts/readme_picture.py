@@ -1,4 +1,4 @@
-"""Make the README's picture from the demo's workspaces: driver, condition and result side by side, twice.
+"""Make the README's picture from the demo's workspaces: still, driver, condition, mini and preview, twice.
 
     make demo demo-head && .venv/bin/python scripts/readme_picture.py demo_workspace demo_workspace_head docs/demo.gif
 """
@@ -13,19 +13,18 @@ from PIL import Image
 from emosh_core.image_io import read_image
 from emosh_core.video_io import open_source
 
-WIDTH = 640  # [px]
+WIDTH = 760  # [px]
 FRAMES = 22
 STEP = 3  # every third frame: 10 frames/s
 COLORS = 128
+PANELS = 4
 
 
-def row(workspace: Path, driver: str, reference: str) -> list[np.ndarray]:
-    """Return FRAMES pictures: still, driving video, condition, result."""
-    (condition,) = workspace.glob("media/*-cond.mp4")
-    paths = [workspace / "inputs/driving" / driver, condition, workspace / "demo.mp4"]
-    clips = [[frame for _, frame in open_source(path).frames()][::STEP][:FRAMES] for path in paths]
+def row(workspace: Path, reference: str) -> list[np.ndarray]:
+    """Return FRAMES pictures: the still, and the panels of `emosh export`."""
+    frames = [frame for _, frame in open_source(workspace / "side_by_side.mp4").frames()][::STEP][:FRAMES]
     still = read_image(workspace / "inputs/reference" / reference)
-    return [to_width(np.hstack([fit(p) for p in (still, *pictures)])) for pictures in zip(*clips, strict=True)]
+    return [to_width(np.hstack([fit(p) for p in (still, *np.split(frame, PANELS, axis=1))])) for frame in frames]
 
 
 def fit(picture: np.ndarray) -> np.ndarray:
@@ -43,8 +42,7 @@ def to_width(picture: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     body, head, out = map(Path, sys.argv[1:])
-    top = row(body, "demo_fullbody_jumping_jack.mp4", "ref_short_heavy.jpg")
-    bottom = row(head, "demo_head_single_face.mp4", "astronaut_halfbody.png")
+    top, bottom = row(body, "ref_short_heavy.jpg"), row(head, "astronaut_halfbody.png")
     pictures = [np.vstack(pair) for pair in zip(top, bottom, strict=True)]
     palette = Image.fromarray(np.vstack(pictures[:: FRAMES // 4])).quantize(COLORS)
     frames = [Image.fromarray(p).quantize(COLORS, palette=palette, dither=Image.Dither.NONE) for p in pictures]
