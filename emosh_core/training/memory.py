@@ -19,6 +19,8 @@ modules, and no library that quantises them is among the extras.
 import re
 from dataclasses import dataclass, replace
 
+import torch
+
 from emosh_core.generate.layout import latent_count
 from emosh_core.generate.models import Networks
 from emosh_core.settings import TrainConfig
@@ -48,7 +50,7 @@ class Sizes:
     outside: int
     """The VAE and buffers [bytes]: on every process, whatever the ZeRO stage."""
     block: int
-    """Parameters of one block."""
+    """Parameters of one block in fp32, which bf16 rounds on the way."""
     width: int
     ffn: int
     layers: int
@@ -202,19 +204,24 @@ def layout_of(config: TrainConfig, ranks: int) -> Layout:
     )  # fmt: skip
 
 
-def sizes_of(networks: Networks, config: TrainConfig) -> Sizes:
-    """Measure networks that are about to be trained; the adapter of a LoRA need not be there yet."""
+def sizes_of(networks: Networks, config: TrainConfig, *, vae_stays: bool = True) -> Sizes:
+    """Measure networks that are about to be trained; the adapter of a LoRA need not be there yet.
+
+    Args:
+        networks: on any device, the meta device too.
+        vae_stays: whether the VAE keeps its place while the transformer is trained.
+    """
     transformer, vae = networks.transformer, networks.vae
     count = sum(p.numel() for p in transformer.parameters())
     weights = sum(p.nbytes for p in transformer.parameters())
     net = transformer.config
     patch = net.patch_size[1] * net.patch_size[2]
     side = config.resolution // vae.config.scale_factor_spatial
-    lora = config.method == "lora"
+    lora, outside = config.method == "lora", (*vae.parameters(), *vae.buffers())
     return Sizes(
         trained=_adapter_size(networks, config.rank) if lora else count, frozen=weights if lora else 0,
-        outside=sum(value.nbytes for value in (*vae.parameters(), *vae.buffers(), *transformer.buffers())),
-        block=sum(p.numel() for p in transformer.blocks[0].parameters()),
+        outside=sum(value.nbytes for value in (*(outside if vae_stays else ()), *transformer.buffers())),
+        block=sum(p.numel() for p in transformer.blocks[0].parameters() if p.dtype == torch.float32),
         width=net.num_attention_heads * net.attention_head_dim, ffn=net.ffn_dim, layers=net.num_layers,
         tokens=config.batch * (latent_count(networks.spec.window) + 2) * side**2 // patch,
         rank=config.rank if lora else 0,
