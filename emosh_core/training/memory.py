@@ -37,6 +37,8 @@ BUCKET, LIVE = 200_000_000, 1_000_000_000
 ADAPTED = 10
 KEPT = {("full", "fp32"): 88.5, ("lora", "fp32"): 60.3, ("full", "bf16"): 68.4, ("lora", "bf16"): 47.5}
 """Bytes per token and channel that a block keeps for the backward pass, its feed-forward's inner layer excluded."""
+KEPT_LOOKING = {"fp32": 8, "bf16": 2}
+"""The same for the attention to picture tokens, in transformers that take them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,8 @@ class Sizes:
     """Of the longest micro-batch: windows × latent frames × tokens per latent frame."""
     rank: int = 0
     """Of the adapter, which sits on ADAPTED layers of a block; 0 without one."""
+    looks: bool = False
+    """Whether the transformer takes picture tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +150,9 @@ def kept_by_block(sizes: Sizes, layout: Layout) -> float:
     """Return what one block keeps for its backward pass [bytes]; under bf16 also its weights, rounded."""
     half = layout.precision == "bf16"
     item = 2 if half else 4
-    kept = KEPT[layout.method, layout.precision] * sizes.width + item * (2 * sizes.ffn + ADAPTED * sizes.rank)
+    looking = KEPT_LOOKING[layout.precision] if sizes.looks else 0
+    kept = (KEPT[layout.method, layout.precision] + looking) * sizes.width
+    kept += item * (2 * sizes.ffn + ADAPTED * sizes.rank)
     rounded = sizes.block + (sizes.trained // sizes.layers if sizes.rank else 0)
     return sizes.tokens * kept + (2 * rounded if half else 0)
 
@@ -224,7 +230,7 @@ def sizes_of(networks: Networks, config: TrainConfig, *, vae_stays: bool = True)
         block=sum(p.numel() for p in transformer.blocks[0].parameters() if p.dtype == torch.float32),
         width=net.num_attention_heads * net.attention_head_dim, ffn=net.ffn_dim, layers=net.num_layers,
         tokens=config.batch * (latent_count(networks.spec.window) + 2) * side**2 // patch,
-        rank=config.rank if lora else 0,
+        rank=config.rank if lora else 0, looks=net.added_kv_proj_dim is not None,
     )  # fmt: skip
 
 

@@ -73,7 +73,7 @@ class Run:
         engine = make_engine(module.train(), recipe)
         if self.step > first:
             engine.restore(self.newest / "engine")
-        while self.step < last and not self.stopped:
+        while self.step < last:
             begun = time.perf_counter()
             groups = range(engine.rank * recipe.accumulate, (engine.rank + 1) * recipe.accumulate)
             loss = engine.step([partial(loss_at, self.step, group) for group in groups])
@@ -86,6 +86,8 @@ class Run:
                     look(self.newest)
             if self.progress is not None:
                 self.progress(self.step, self.total, f"{name}, loss {loss:.4f}, {seconds:.2g} s/step")
+            if self.stopped:  # asked after a step, so that every call gets on, however long its preparations took
+                break
         module.eval()
 
     def _keep(self, engine: Engine, write: Callable[[Path, dict[str, Tensor]], None], frozen: bool) -> None:
