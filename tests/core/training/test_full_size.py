@@ -142,8 +142,8 @@ def test_a_batch_is_conditioned_as_wan_animate_is(cached):
                        for sample in samples for n in range(4))  # fmt: skip
 
 
-def test_the_encoders_are_gone_before_the_transformer_comes(checkpoint, discs, tmp_path, monkeypatch):
-    encoders, vaes, loaded = [], [], []
+def test_what_is_done_with_is_gone_before_a_transformer_comes(checkpoint, discs, tmp_path, monkeypatch):
+    encoders, vaes, transformers, loaded = [], [], [], []
     make, load = full_size.picture_encoder, full_size.load_transformer
 
     def remember(*args, **more):
@@ -153,8 +153,10 @@ def test_the_encoders_are_gone_before_the_transformer_comes(checkpoint, discs, t
 
     def look(*args, **more):
         gc.collect()
-        loaded.append(encoders[0]() is None and all(p.is_meta for vae in vaes for p in vae.parameters()))
-        return load(*args, **more)
+        others = [reference() for reference in (*encoders, *transformers)]
+        loaded.append(others == [None] * len(others) and all(p.is_meta for vae in vaes for p in vae.parameters()))
+        transformers.append(weakref.ref(made := load(*args, **more)))
+        return made
 
     monkeypatch.setattr(full_size, "picture_encoder", remember)
     monkeypatch.setattr(full_size, "load_transformer", look)
