@@ -113,6 +113,8 @@ class Memory:
     """What AdamW needs besides while it steps, on CUDA; activations are gone by then."""
     reading: float
     """A checkpoint read back; activations are gone by then."""
+    loading: float
+    """The transformer before ZeRO 3 shares it out, and when it is measured at the end: whole on each process."""
 
     @property
     def held(self) -> float:
@@ -122,10 +124,10 @@ class Memory:
     @property
     def total(self) -> float:
         """The peak."""
-        return self.held + max(self.activations, self.update, self.reading)
+        return max(self.held + max(self.activations, self.update, self.reading), self.loading)
 
     def __str__(self) -> str:
-        parts = ("weights", "gradients", "moments", "average", "sharing", "activations", "reading")
+        parts = ("weights", "gradients", "moments", "average", "sharing", "activations", "reading", "loading")
         listed = ", ".join(f"{name} {_gb(value)}" for name in parts if (value := getattr(self, name)))
         return f"{listed}; at most {_gb(self.total)}"
 
@@ -142,7 +144,7 @@ def memory_of(sizes: Sizes, layout: Layout) -> Memory:
         moments=2 * four / split, average=four / split,
         sharing=(four / n if zero else 0) + (bucket if zero == 3 else 0),
         activations=activations(sizes, layout) + passing, update=four / split,
-        reading=whole + sizes.outside if layout.pictures else 0,
+        reading=whole + sizes.outside if layout.pictures else 0, loading=whole + sizes.outside if zero == 3 else 0,
     )  # fmt: skip
 
 
