@@ -1,6 +1,7 @@
 """A LoRA on a generated Wan Animate checkpoint: what is cached, what is loaded when, what a checkpoint holds."""
 
 import gc
+import importlib.util
 import math
 import weakref
 from dataclasses import replace
@@ -19,6 +20,7 @@ from emosh_core.generate.pixels import to_tensor
 from emosh_core.generate.wan.load import load_transformer
 from emosh_core.settings import TrainConfig
 from emosh_core.training import adapter, full_size
+from emosh_core.training.engine import leave_ranks
 from emosh_core.training.full_size import open_full_size
 from emosh_core.training.latents import TOKENS, Latents, cache_latents
 from emosh_core.training.train import train
@@ -207,3 +209,14 @@ def test_missing_parts_are_named_before_anything_is_made(checkpoint, tmp_path, m
         base.tokens()
     with pytest.raises(ConfigError, match="only an adapter"):
         replace(CONFIG, method="full")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="needs the train extra")
+def test_under_zero_it_descends_alike(straight, discs, tmp_path):
+    config = replace(CONFIG, zero=1)
+    try:
+        result = train(discs, config, tmp_path, data="discs", base=open_full_size(config, "cpu"))
+    finally:
+        leave_ranks()
+    assert result.losses == pytest.approx(straight[1].losses, abs=1e-2)
+    assert {path.name for path in result.checkpoint.iterdir()} == {"lora", "engine", "training.json"}
