@@ -27,8 +27,9 @@ def train(
     """Teach a generator the people in the tracked clips, or continue the run where it stopped.
 
     `--set base=runs/NAME` trains an adapter (LoRA) for a generator on every tracked clip of the workspace that is worth
-    it; `--set base=scratch` makes new networks, `--set people=1000` from synthetic people instead of clips. Several
-    processes: torchrun --nproc-per-node 2 -m emosh_cli train ws --set zero=2.
+    it, `--set base=wan` one for the registered Wan checkpoint; `--set base=scratch` makes new networks, `--set
+    people=1000` from synthetic people instead of clips. Several processes: torchrun --nproc-per-node 2 -m emosh_cli
+    train ws --set zero=2.
 
     Example: emosh train ws --name me --set base=runs/own && emosh animate ws --ref still.jpg --generator runs/me
     """

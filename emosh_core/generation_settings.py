@@ -92,8 +92,9 @@ class TrainConfig:
     name: str = "first"
     """Name of the run; it lies in `runs/NAME`."""
     base: str = "auto"
-    """What is trained on: `mini`, a finished run, for example `runs/first`, `scratch` for new networks, or `auto` for
-    mini where the package holds its weights, else new networks."""
+    """What is trained on: `wan` (the registered full-size model, which gets a LoRA), `mini`, a finished run, for
+    example `runs/first`, `scratch` for new networks, or `auto` for mini where the package holds its weights, else new
+    networks."""
     method: Literal["auto", "lora", "full"] = "auto"
     """Train a small adapter beside the frozen transformer, or all of it; `auto` adapts what is trained already."""
     rank: int = 32
@@ -113,9 +114,9 @@ class TrainConfig:
     resolution: int = 256
     """Side of the square pictures [px], a multiple of 16."""
     window: int = 17
-    """Frames per chunk of new networks, 4k + 1."""
+    """Frames per chunk of new networks and of wan, which is made for 77 (and a resolution of 512); 4k + 1."""
     overlap: int = 5
-    """Frames that chunks of new networks share, 4k + 1."""
+    """Frames that chunks of new networks and of wan share, 4k + 1; wan is made for 5, or 1."""
     stride: int = 8
     """Frames between the starts of training windows."""
     references: int = 4
@@ -135,13 +136,15 @@ class TrainConfig:
     ema: float = 0.999
     """How much of the averaged weights each step keeps in the long run; the average is what animates."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16 computes with half the bits where that is safe: twice as fast where the machine can."""
+    """bf16 computes with half the bits where that is safe: twice as fast where the machine can. wan computes in bf16
+    where the device does so natively, whatever this says."""
     zero: Literal[0, 1, 2, 3] = field(default=0, metadata={"affects_result": False})
     """DeepSpeed's ZeRO stage: what the processes of `torchrun` share out; 0 is for one process."""
     gradient_checkpointing: bool = field(default=False, metadata={"affects_result": False})
     """Compute activations twice instead of keeping them: less memory, a third more time."""
     shift: float = 3.0
-    """How far training times lean towards noise; 1 is plain logit-normal. New networks are sampled with it too."""
+    """How far training times lean towards noise; 1 is plain logit-normal. New networks are sampled with it too; wan
+    has its own: 5 at full size, less for smaller pictures."""
     prediction: Literal["z0", "velocity", "correction"] = "correction"
     """What a new transformer predicts; the loss is in velocity space either way."""
     cond_fill: Literal["paste", "reference", "preview"] = "preview"
@@ -169,7 +172,7 @@ class TrainConfig:
     checkpoint_every: int = 100
     """Steps between checkpoints, all phases."""
     pictures: bool = True
-    """Draw a sheet of what the generator makes at each checkpoint."""
+    """Draw a sheet of what the generator makes at each checkpoint; never of wan, which fits a GPU but once."""
     minutes: float = field(default=0.0, metadata={"affects_result": False})
     """Stop with a checkpoint after so many minutes; the same command goes on. 0 trains to the end."""
 
@@ -186,6 +189,9 @@ class TrainConfig:
         if self.base == "scratch" and self.method == "lora":
             found, fix = "base = scratch, method = lora", "method = full, or base = mini"
             raise ConfigError("an adapter needs trained networks to adapt", found=found, fix=fix)
+        if self.base == "wan" and self.method == "full":
+            found, fix = "base = wan, method = full", "--set method=lora"
+            raise ConfigError("of wan only an adapter is trained", found=found, fix=fix)
         least = dict.fromkeys(("people", "minutes", "warmup"), 0) | dict.fromkeys(
             ("rank", "vae_steps", "stride", "references", "batch", "accumulate", "vae_batch",
              "sampling_steps", "checkpoint_every"), 1,

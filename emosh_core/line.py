@@ -25,6 +25,7 @@ from emosh_core.generate.names import (
     MINI,
     PREVIEW,
     WAN,
+    adapts_wan,
     choose,
     choose_base,
     find_lora,
@@ -83,6 +84,10 @@ class Line:
     def __init__(self, workspace: Workspace, settings: dict[str, Any] | None = None):
         self.workspace = workspace
         self.settings = STANDARD_SETTINGS | (settings or {})
+        asked = self.settings["animate"]
+        if adapts_wan(workspace.root / asked.generator):
+            loras = (asked.generator, *asked.loras)
+            self.settings = with_settings(self.settings, "animate", generator=WAN, loras=loras)
         name, self._why = choose(self.settings["animate"].generator)
         base, method = choose_base(self.settings["train"].base, self.settings["train"].method)
         self.settings = with_settings(self.settings, "animate", generator=name)

@@ -12,10 +12,11 @@ from pathlib import Path
 from emosh_core.artifacts import Cond, Motion
 from emosh_core.device import resolve_device
 from emosh_core.durable import durable_file
-from emosh_core.errors import ArtifactError, AssetError
-from emosh_core.generate.names import MINI, SCRATCH, mini_folder, mini_ships
+from emosh_core.errors import ArtifactError, AssetError, ConfigError
+from emosh_core.generate.names import MINI, SCRATCH, WAN, adapts_wan, mini_folder, mini_ships
 from emosh_core.line import Line, Step
 from emosh_core.runner import Planned, Report, plan, run
+from emosh_core.settings import TrainConfig
 from emosh_core.workspace import layout
 from emosh_core.workspace.artifact import read_header
 
@@ -95,8 +96,8 @@ def train_run(line: Line, conds: list[Step], *, report: Report, device: str, for
 
         device = resolve_device(device)
         ranks = join_ranks(device)
-        base = _base(line, config.base, device)
-        window = base.spec.window if base else config.window
+        base = _base(line, config, str(ranks.device))
+        window = config.window if config.base in (SCRATCH, WAN) else base.spec.window
         if leads:
             if force:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -113,10 +114,18 @@ def train_run(line: Line, conds: list[Step], *, report: Report, device: str, for
     return Trained(result=result, counts=listing["counts"], seconds=time.monotonic() - started)
 
 
-def _base(line: Line, name: str, device: str):
-    """Load the networks to start from; None for new ones."""
+def _base(line: Line, config: TrainConfig, device: str):
+    """Load the networks to start from, of the Wan checkpoint what comes first; None for new ones."""
+    name = config.base
     if name == SCRATCH:
         return None
+    if name == WAN:
+        from emosh_core.training.full_size import open_full_size
+
+        return open_full_size(config, device)
+    if adapts_wan(line.workspace.root / name):
+        fix = f"--set base=wan; with --name {Path(name).name} it goes on"
+        raise ConfigError(f"{name} is a LoRA on wan and nothing to start from", found=f"base = {name}", fix=fix)
     from emosh_core.generate.diffusion import latest_checkpoint
     from emosh_core.generate.models import load
 

@@ -43,6 +43,13 @@ def choose(name: str) -> tuple[str, str]:
     return MINI, f"generator mini, which ships with the package: {lacking}"
 
 
+def adapts_wan(run: Path) -> bool:
+    """Whether the checkpoints of a training run are a LoRA on wan alone, not a generator."""
+    checkpoints = sorted(run.glob("checkpoints/step_*"))
+    newest = checkpoints[-1] if checkpoints else run
+    return (newest / "lora").is_dir() and not (newest / "generator.json").is_file()
+
+
 def parse_lora(text: str) -> tuple[str, float]:
     """Return place and weight of `PLACE:WEIGHT`; the weight is 1 if none is given."""
     place, colon, weight = text.rpartition(":")

@@ -162,7 +162,7 @@ def fused(state: dict[str, Tensor], weight: float = 1.0) -> dict[str, Tensor]:
     return base | dict(adapter.changed(base, weight))
 
 
-def _fingerprint(base: dict[str, Tensor]) -> str:
+def fingerprint(base: dict[str, Tensor]) -> str:
     """Return a hash of a plain transformer's weights, the same for a copy of them in bf16."""
     digest = hashlib.sha256()
     for name, value in sorted(base.items()):
@@ -172,17 +172,20 @@ def _fingerprint(base: dict[str, Tensor]) -> str:
 
 
 @torch.no_grad()
-def export(folder: Path, state: dict[str, Tensor], transformer: nn.Module, *, spec: dict, rank: int) -> None:
+def export(folder: Path, state: dict[str, Tensor], transformer: nn.Module, *, spec: dict, rank: int,
+           base_sha256: str = "") -> None:  # fmt: skip
     """Write an adapter: its configuration, diffusers' LoRA, the motion embedding, and both for ComfyUI.
 
     The motion embedding is written as a convolution with a bias: what the flag, which is the same all
     over a latent frame, adds to each token of a frame with motion.
 
     Args:
-        state: of the attached transformer, or averages of it.
+        state: of the attached transformer, or averages of it; of its frozen weights the patch convolution's are
+            enough where `base_sha256` is given.
         transformer: the attached one; its weights are not looked at.
         spec: how the generator is used; written as it is.
         rank: as attached.
+        base_sha256: `fingerprint` of the plain transformer, if it is known.
     """
     used = transformer.peft_config[NAME]
     if used.r != rank:
@@ -190,7 +193,7 @@ def export(folder: Path, state: dict[str, Tensor], transformer: nn.Module, *, sp
     base, adapter = _split(state)
     config = {
         "peft_type": "LORA", "r": rank, "lora_alpha": rank, "target_modules": used.target_modules,
-        "spec": spec, "base_sha256": _fingerprint(base),
+        "spec": spec, "base_sha256": base_sha256 or fingerprint(base),
     }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
@@ -269,7 +272,7 @@ def load_adapter(
             fix="load this one first, and others on top of it",
         )  # fmt: skip
     config = read_config(folder)
-    if check and (found := _fingerprint(state)) != config["base_sha256"]:
+    if check and (found := fingerprint(state)) != config["base_sha256"]:
         raise ConfigError(
             "the adapter was trained on another transformer",
             found=f"weights {found[:16]}, where {folder} wants {config['base_sha256'][:16]}",

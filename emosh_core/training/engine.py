@@ -129,9 +129,13 @@ class Engine:
         """Return the module's state dict with whole tensors on the CPU; empty on ranks other than 0."""
         return self._state_dict("weight")
 
-    def ema_weights(self) -> dict[str, Tensor]:
-        """Return `weights`, with the average [fp32] in place of each trained parameter."""
-        return self._state_dict("ema")
+    def ema_weights(self, *, frozen: bool = True) -> dict[str, Tensor]:
+        """Return `weights`, with the average [fp32] in place of each trained parameter.
+
+        Args:
+            frozen: also those that are not trained, which may be many gigabytes.
+        """
+        return self._state_dict("ema", frozen=frozen)
 
     def save(self, folder: Path) -> None:
         """Write all that the next step depends on; rank 0 writes, into a folder that exists."""
@@ -161,9 +165,11 @@ class Engine:
             state["step"].fill_(self.steps)
         self._written()
 
-    def _state_dict(self, key: str) -> dict[str, Tensor]:
+    def _state_dict(self, key: str, *, frozen: bool = True) -> dict[str, Tensor]:
         found = {}
         for name, value in self.module.state_dict(keep_vars=True).items():
+            if not frozen and name not in self.trained:
+                continue
             whole = self._read(value, key) if name in self.trained else self._whole(value)
             if self.rank == 0:
                 found[name] = whole.detach().to("cpu", copy=True)

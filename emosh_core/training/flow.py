@@ -1,5 +1,7 @@
 """The loss of the transformer: flow matching over the latent frames that are to be made."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -27,6 +29,8 @@ def flow_loss(networks: Networks, batch: Batch, times: Tensor, z1: Tensor) -> Te
     conditions = batch.conditions
     z0 = conditions.sequence(batch.clips)
     times = times.to(z0)
+    if batch.context:
+        networks = replace(networks, context={**networks.context, **batch.context})
     predicted = networks.velocity(interpolate(z0, z1, times), times, conditions.channels())
     before = batch.weight[:, :, :1].expand(-1, -1, conditions.clip.start, -1, -1)
     weight = torch.cat([before, batch.weight], 2)
@@ -40,7 +44,7 @@ def probe(networks: Networks, latents: Latents, *, size: int, grey: Tensor) -> f
     for i, t in enumerate(PROBE_TIMES):
         batch = latents.draw(
             np.random.default_rng(i), size=size, layout=(i % 2 == 1, False), warp=0.0, fill=networks.spec.cond_fill,
-            grey=grey, tail=networks.spec.tail_latents, device=networks.device,
+            grey=grey, tail=networks.spec.tail_latents, device=grey.device,
         )  # fmt: skip
         noise = draw_noise(batch, torch.Generator().manual_seed(i))
         losses.append(flow_loss(networks, batch, torch.full((size,), t), noise).item())

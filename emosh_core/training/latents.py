@@ -1,8 +1,8 @@
 """Samples as latents: encoded once, kept on disk beside the run, drawn from in memory."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -23,11 +23,17 @@ from emosh_core.training.samples import PICTURES, Samples, StoredSample
 
 WARPED = 3
 """References per sample besides the clean one."""
+PIXELS = 1 << 24
+"""How many are encoded at once, or one window."""
+TOKENS = "encoder_hidden_states_image"
+"""The transformer's argument for picture tokens, and what they are called in a cached sample."""
+BY_REFERENCE = {"reference", TOKENS}
+"""What of a cached sample there is for each reference; the rest there is for each window."""
 
 
 def cache_latents(
     networks: Networks, samples: Samples, folder: Path, *, side: int, key: dict, workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None, tokens: Callable[[np.ndarray], Tensor] | None = None,
 ) -> list[Path]:  # fmt: skip
     """Encode samples that a folder does not hold yet; one file each, so that a killed run goes on where it was.
 
@@ -36,6 +42,8 @@ def cache_latents(
         key: what decides about the latents besides the samples' names; a folder holds those of one key.
         workers: threads that read samples ahead.
         progress: called with (samples done, samples).
+        tokens: encodes pictures (N, S, S, 3) uint8 to picture tokens (N, tokens, width), for transformers that take
+            those of the reference.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
@@ -48,46 +56,73 @@ def cache_latents(
         temporary.write_text(json.dumps(key))
     paths = [folder / path.name for path in samples.paths]
     missing = [number for number, path in enumerate(paths) if not path.is_file()]
-    with Ahead(lambda turn, _: read(samples[missing[turn]], side), steps=2, workers=workers, end=len(missing)) as reads:
+    names = tuple(name for name in PICTURES if name != "preview" or networks.spec.cond_fill == "preview")
+
+    def draw(turn: int, _: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+        return read(samples[missing[turn]], side, names)
+
+    with Ahead(draw, steps=2, workers=workers, end=len(missing)) as reads:
         for turn, number in enumerate(missing):
             with durable_file(paths[number]) as temporary:
-                save_file(encode(networks, *reads(turn, 0)), temporary)
+                save_file(encode(networks, *reads(turn, 0), tokens), temporary)
             if progress:
                 progress(len(paths) - len(missing) + turn + 1, len(paths))
     return paths
 
 
-def read(sample: StoredSample, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def read(
+    sample: StoredSample, side: int, names: tuple[str, ...]
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """Read what a sample shows.
 
+    Args:
+        names: some of PICTURES.
+
     Returns:
-        Pictures (3, W, n, S, S, 3) uint8 in the order of PICTURES, references (1 + WARPED, S, S, 3) and the weights of
-        the sample's pixels (W, n, R, R).
+        Pictures (W, n, S, S, 3) uint8 by name, references (1 + WARPED, S, S, 3) and the weights of the sample's
+        pixels (W, n, R, R).
     """
     windows, count, full = sample.shape[:3]
     everything, times = (slice(0, full), slice(0, full)), slice(0, count)
-    pictures = [[sample.read(name, window, times, everything) for window in range(windows)] for name in PICTURES]
-    cond = pictures[PICTURES.index("cond")]
-    weights = [weigh(cond[window], sample.boxes(window, times), everything) for window in range(windows)]
+    pictures = {name: [sample.read(name, window, times, everything) for window in range(windows)] for name in names}
+    weights = [weigh(cond, sample.boxes(window, times), everything) for window, cond in enumerate(pictures["cond"])]
     rng = np.random.default_rng(int.from_bytes(sample.path.stem.encode()[-6:]))
     picture = _shrink(sample.reference[None], side)[0]
     references = np.stack([picture] + [warp_reference(picture, rng) for _ in range(WARPED)])
-    return np.stack([[_shrink(frames, side) for frames in row] for row in pictures]), references, np.stack(weights)
+    small = {name: np.stack([_shrink(frames, side) for frames in rows]) for name, rows in pictures.items()}
+    return small, references, np.stack(weights)
 
 
 def encode(
-    networks: Networks, pictures: np.ndarray, references: np.ndarray, weights: np.ndarray
-) -> dict[str, Tensor]:
+    networks: Networks, pictures: dict[str, np.ndarray], references: np.ndarray, weights: np.ndarray,
+    tokens: Callable[[np.ndarray], Tensor] | None = None,
+) -> dict[str, Tensor]:  # fmt: skip
     """Return the latents of what `read` returned as float16, windows first: W windows of F latents, an h × w grid.
 
     Returns:
-        frames, cond, preview (W, C, F, h, w); reference (1 + WARPED, C, 1, h, w); weight (W, 1, F, h, w).
+        frames, cond, preview (W, C, F, h, w), the last where `read` was asked for it; weight (W, 1, F, h, w);
+        reference (1 + WARPED, C, 1, h, w), and with `tokens` its TOKENS (1 + WARPED, tokens, width). For the fill
+        `animate` also continued (W, C, F, h, w): a window's first frames and grey ones behind them, in one pass.
     """
-    latents = networks.encode(to_tensor(pictures.reshape(-1, *pictures.shape[2:]), networks.device))
-    values = dict(zip(PICTURES, latents.unflatten(0, pictures.shape[:2]), strict=True))
-    values["reference"] = networks.encode(to_tensor(references[:, None], networks.device))
-    values["weight"] = torch.stack([_pool(row, latents.shape) for row in weights])
+    values = {name: _encode(networks, frames) for name, frames in pictures.items()}
+    if networks.spec.cond_fill == "animate":
+        values["continued"] = _encode(networks, pictures["frames"], given=networks.spec.overlap)
+    values["reference"] = _encode(networks, references[:, None])
+    values["weight"] = torch.stack([_pool(row, values["frames"].shape) for row in weights])
+    if tokens is not None:
+        values[TOKENS] = tokens(references)
     return {name: value.half().cpu().contiguous() for name, value in values.items()}
+
+
+def _encode(networks: Networks, windows: np.ndarray, *, given: int | None = None) -> Tensor:
+    """Encode windows (W, n, S, S, 3), so many at a time that memory lasts; frames from `given` on are made grey."""
+    count, latents = max(1, PIXELS // windows[0, ..., 0].size), []
+    for start in range(0, len(windows), count):
+        video = to_tensor(windows[start : start + count], networks.device)
+        if given is not None:
+            video[:, :, given:] = 0
+        latents.append(networks.encode(video))
+    return torch.cat(latents)
 
 
 def _shrink(frames: np.ndarray, side: int) -> np.ndarray:
@@ -112,6 +147,8 @@ class Batch:
     """(B, C, F, h, w) clean latents."""
     weight: Tensor
     """(B, 1, F, h, w), how much each place counts."""
+    context: Mapping[str, Tensor] = field(default_factory=dict)
+    """What the transformer is told besides that differs between samples, as `Networks.context`: picture tokens."""
 
 
 class Latents:
@@ -140,9 +177,10 @@ class Latents:
         rows = [self._one(rng, warp) for _ in range(size)]
         columns = {name: torch.stack([row[name].float() for row in rows]).to(device) for name in rows[0]}
         clips = columns["frames"]
-        fills = {"paste": lambda: grey.to(device), "preview": lambda: columns["preview"],
-                 "reference": lambda: columns["reference"].expand_as(clips)}  # fmt: skip
         has_temporal, has_aligned = layout
+        fills = {"paste": lambda: grey.to(device), "preview": lambda: columns["preview"],
+                 "reference": lambda: columns["reference"].expand_as(clips),
+                 "animate": lambda: columns["continued"] if has_temporal else grey.to(device)}  # fmt: skip
         conditions = Conditions(
             reference_latent=columns["reference"],
             motion_latents=columns["cond"],
@@ -151,7 +189,8 @@ class Latents:
             temporal_latents=clips[:, :, :tail] if has_temporal else None,
             aligned_latent=columns["aligned"] if has_aligned else None,
         )
-        return Batch(conditions=conditions, clips=clips, weight=columns["weight"])
+        context = {TOKENS: columns[TOKENS]} if TOKENS in columns else {}
+        return Batch(conditions=conditions, clips=clips, weight=columns["weight"], context=context)
 
     def _one(self, rng: np.random.Generator, warp: float) -> dict[str, Tensor]:
         sample = self._samples[int(rng.integers(len(self._samples)))]
@@ -160,6 +199,5 @@ class Latents:
         # What another window of the clip begins with stands for what the chunk before begins with.
         other = int((window + rng.integers(1, windows)) % windows) if windows > 1 else window
         reference = int(rng.integers(1, 1 + WARPED)) if rng.random() < warp else 0
-        return {name: sample[name][window] for name in (*PICTURES, "weight")} | {
-            "reference": sample["reference"][reference], "aligned": sample["frames"][other][:, :1],
-        }  # fmt: skip
+        row = {name: value[reference if name in BY_REFERENCE else window] for name, value in sample.items()}
+        return row | {"aligned": sample["frames"][other][:, :1]}

@@ -19,6 +19,8 @@ modules, and no library that quantises them is among the extras.
 import re
 from dataclasses import dataclass, replace
 
+import torch
+
 from emosh_core.generate.layout import latent_count
 from emosh_core.generate.models import Networks
 from emosh_core.settings import TrainConfig
@@ -35,6 +37,8 @@ BUCKET, LIVE = 200_000_000, 1_000_000_000
 ADAPTED = 10
 KEPT = {("full", "fp32"): 88.5, ("lora", "fp32"): 60.3, ("full", "bf16"): 68.4, ("lora", "bf16"): 47.5}
 """Bytes per token and channel that a block keeps for the backward pass, its feed-forward's inner layer excluded."""
+KEPT_LOOKING = {"fp32": 8, "bf16": 2}
+"""The same for the attention to picture tokens, in transformers that take them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +52,7 @@ class Sizes:
     outside: int
     """The VAE and buffers [bytes]: on every process, whatever the ZeRO stage."""
     block: int
-    """Parameters of one block."""
+    """Parameters of one block in fp32, which bf16 rounds on the way."""
     width: int
     ffn: int
     layers: int
@@ -56,6 +60,8 @@ class Sizes:
     """Of the longest micro-batch: windows × latent frames × tokens per latent frame."""
     rank: int = 0
     """Of the adapter, which sits on ADAPTED layers of a block; 0 without one."""
+    looks: bool = False
+    """Whether the transformer takes picture tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +113,8 @@ class Memory:
     """What AdamW needs besides while it steps, on CUDA; activations are gone by then."""
     reading: float
     """A checkpoint read back; activations are gone by then."""
+    loading: float
+    """The transformer before ZeRO 3 shares it out, and when it is measured at the end: whole on each process."""
 
     @property
     def held(self) -> float:
@@ -116,10 +124,10 @@ class Memory:
     @property
     def total(self) -> float:
         """The peak."""
-        return self.held + max(self.activations, self.update, self.reading)
+        return max(self.held + max(self.activations, self.update, self.reading), self.loading)
 
     def __str__(self) -> str:
-        parts = ("weights", "gradients", "moments", "average", "sharing", "activations", "reading")
+        parts = ("weights", "gradients", "moments", "average", "sharing", "activations", "reading", "loading")
         listed = ", ".join(f"{name} {_gb(value)}" for name in parts if (value := getattr(self, name)))
         return f"{listed}; at most {_gb(self.total)}"
 
@@ -136,7 +144,7 @@ def memory_of(sizes: Sizes, layout: Layout) -> Memory:
         moments=2 * four / split, average=four / split,
         sharing=(four / n if zero else 0) + (bucket if zero == 3 else 0),
         activations=activations(sizes, layout) + passing, update=four / split,
-        reading=whole + sizes.outside if layout.pictures else 0,
+        reading=whole + sizes.outside if layout.pictures else 0, loading=whole + sizes.outside if zero == 3 else 0,
     )  # fmt: skip
 
 
@@ -144,7 +152,9 @@ def kept_by_block(sizes: Sizes, layout: Layout) -> float:
     """Return what one block keeps for its backward pass [bytes]; under bf16 also its weights, rounded."""
     half = layout.precision == "bf16"
     item = 2 if half else 4
-    kept = KEPT[layout.method, layout.precision] * sizes.width + item * (2 * sizes.ffn + ADAPTED * sizes.rank)
+    looking = KEPT_LOOKING[layout.precision] if sizes.looks else 0
+    kept = (KEPT[layout.method, layout.precision] + looking) * sizes.width
+    kept += item * (2 * sizes.ffn + ADAPTED * sizes.rank)
     rounded = sizes.block + (sizes.trained // sizes.layers if sizes.rank else 0)
     return sizes.tokens * kept + (2 * rounded if half else 0)
 
@@ -202,22 +212,27 @@ def layout_of(config: TrainConfig, ranks: int) -> Layout:
     )  # fmt: skip
 
 
-def sizes_of(networks: Networks, config: TrainConfig) -> Sizes:
-    """Measure networks that are about to be trained; the adapter of a LoRA need not be there yet."""
+def sizes_of(networks: Networks, config: TrainConfig, *, vae_stays: bool = True) -> Sizes:
+    """Measure networks that are about to be trained; the adapter of a LoRA need not be there yet.
+
+    Args:
+        networks: on any device, the meta device too.
+        vae_stays: whether the VAE keeps its place while the transformer is trained.
+    """
     transformer, vae = networks.transformer, networks.vae
     count = sum(p.numel() for p in transformer.parameters())
     weights = sum(p.nbytes for p in transformer.parameters())
     net = transformer.config
     patch = net.patch_size[1] * net.patch_size[2]
     side = config.resolution // vae.config.scale_factor_spatial
-    lora = config.method == "lora"
+    lora, outside = config.method == "lora", (*vae.parameters(), *vae.buffers())
     return Sizes(
         trained=_adapter_size(networks, config.rank) if lora else count, frozen=weights if lora else 0,
-        outside=sum(value.nbytes for value in (*vae.parameters(), *vae.buffers(), *transformer.buffers())),
-        block=sum(p.numel() for p in transformer.blocks[0].parameters()),
+        outside=sum(value.nbytes for value in (*(outside if vae_stays else ()), *transformer.buffers())),
+        block=sum(p.numel() for p in transformer.blocks[0].parameters() if p.dtype == torch.float32),
         width=net.num_attention_heads * net.attention_head_dim, ffn=net.ffn_dim, layers=net.num_layers,
         tokens=config.batch * (latent_count(networks.spec.window) + 2) * side**2 // patch,
-        rank=config.rank if lora else 0,
+        rank=config.rank if lora else 0, looks=net.added_kv_proj_dim is not None,
     )  # fmt: skip
 
 

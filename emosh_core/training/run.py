@@ -56,6 +56,7 @@ class Run:
     def descend(
         self, name: str, module: nn.Module, loss_at: Callable[[int, int], Tensor], recipe: Recipe, *, first: int,
         write: Callable[[Path, dict[str, Tensor]], None], look: Callable[[Path], None] | None = None,
+        frozen: bool = True,
     ) -> None:  # fmt: skip
         """Take the steps from `first`, or where the run is, that a recipe has.
 
@@ -64,6 +65,7 @@ class Run:
             loss_at: computes the loss of (step, micro-batch over all ranks) by way of the module.
             write: writes the generator of a checkpoint from the average of the module's weights.
             look: called with each new checkpoint that is due for a look.
+            frozen: whether `write` is also given the weights that are not trained.
         """
         last = first + recipe.steps
         if self.step >= last:
@@ -71,7 +73,7 @@ class Run:
         engine = make_engine(module.train(), recipe)
         if self.step > first:
             engine.restore(self.newest / "engine")
-        while self.step < last and not self.stopped:
+        while self.step < last:
             begun = time.perf_counter()
             groups = range(engine.rank * recipe.accumulate, (engine.rank + 1) * recipe.accumulate)
             loss = engine.step([partial(loss_at, self.step, group) for group in groups])
@@ -79,15 +81,17 @@ class Run:
             self._log(name, loss, learning_rate(recipe, self.step - first), seconds)
             self.step += 1
             if self.step % self.checkpoint_every == 0 or self.step == last or self.stopped:
-                self._keep(engine, write)
+                self._keep(engine, write, frozen)
                 if look and self.leads:
                     look(self.newest)
             if self.progress is not None:
                 self.progress(self.step, self.total, f"{name}, loss {loss:.4f}, {seconds:.2g} s/step")
+            if self.stopped:  # asked after a step, so that every call gets on, however long its preparations took
+                break
         module.eval()
 
-    def _keep(self, engine: Engine, write: Callable[[Path, dict[str, Tensor]], None]) -> None:
-        averaged = engine.ema_weights()
+    def _keep(self, engine: Engine, write: Callable[[Path, dict[str, Tensor]], None], frozen: bool) -> None:
+        averaged = engine.ema_weights(frozen=frozen)
         state = {"step": self.step, "config": self.identity}
         self.newest = save_checkpoint(
             self.folder, state, engine, (lambda folder: write(folder, averaged)) if self.leads else None

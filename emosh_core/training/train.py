@@ -20,6 +20,7 @@ from emosh_core.training.autoencoder import draw_clips, draw_length, normalise, 
 from emosh_core.training.descent import Recipe
 from emosh_core.training.engine import join_ranks
 from emosh_core.training.flow import draw_noise, flow_loss, probe
+from emosh_core.training.full_size import FullSize
 from emosh_core.training.latents import Batch, Latents, cache_latents
 from emosh_core.training.memory import describe, layout_of, sizes_of
 from emosh_core.training.pictures import draw_sheet
@@ -50,7 +51,7 @@ class TrainResult:
 
 
 def train(
-    samples: Samples, config: TrainConfig, run_dir: Path, *, data: str, base: Networks | None = None,
+    samples: Samples, config: TrainConfig, run_dir: Path, *, data: str, base: Networks | FullSize | None = None,
     device: torch.device | str = "cpu", until: float = float("inf"),
     progress: Callable[[int, int, str], None] | None = None, note: Callable[[str], None] | None = None,
 ) -> TrainResult:  # fmt: skip
@@ -61,32 +62,40 @@ def train(
         data: names the samples; a run is not continued with others.
         config: `method` says lora or full, not auto.
         base: what to start from; without it a new VAE is trained first, and a transformer of the settings' size.
+            The registered Wan checkpoint gets a LoRA, and its precision is the device's.
         until: `time.monotonic()` at which to stop.
         progress: called with (steps done, steps in all, how it goes).
         note: takes lines that say what the transformer's training needs of each process's memory.
     """
     ranks = join_ranks(device)
+    wan = base if isinstance(base, FullSize) else None
+    if wan:
+        config = replace(config, precision=wan.precision, pictures=False)  # those would need a second copy of it
     vae_steps = 0 if base else config.vae_steps
+    identity = asdict(config) | {"data": data} | ({"wan": wan.identity} if wan else {})
     run = open_run(
-        run_dir, asdict(config) | {"data": data}, ranks=ranks, may_change=MAY_CHANGE, until=until, progress=progress,
+        run_dir, identity, ranks=ranks, may_change=MAY_CHANGE, until=until, progress=progress,
         total=vae_steps + config.steps, checkpoint_every=config.checkpoint_every,
     )  # fmt: skip
-    networks = base or _build(config, samples)
+    networks = wan.networks if wan else (base or _build(config, samples)).to(ranks.device)
     if note is not None and config.steps:
-        for line in describe(sizes_of(networks, config), layout_of(config, ranks.world)):
+        plan = describe(sizes_of(networks, config, vae_stays=not wan), layout_of(config, ranks.world))
+        for line in [*plan, *(wan.notes if wan else [])]:
             note(line)
-    networks = networks.to(ranks.device)
     if vae_steps:
         networks = _train_vae(run, networks, samples, config)
     if run.step < vae_steps or not config.steps:
         return TrainResult(checkpoint=run.newest, step=run.step, total=run.total, losses=run.losses)
-    latents = _latents(run, networks, samples, config)
+    latents = _latents(run, networks, samples, config, wan)
     grey = networks.grey_latents(config.resolution)
+    networks = wan.load() if wan else networks
     before = probe(networks, latents, size=config.batch, grey=grey)
-    _train_transformer(run, networks, samples, latents, grey, config, first=vae_steps)
+    _train_transformer(run, networks, samples, latents, grey, config, first=vae_steps, whole=wan is None)
     meet(ranks)
-    networks.to("cpu")  # a device that is full with one copy of the weights has no room for two
-    trained = load(run.newest, ranks.device)
+    if not wan:
+        networks.to("cpu")  # a device that is full with one copy of the weights has no room for two
+    del networks
+    trained = wan.load(run.newest) if wan else load(run.newest, ranks.device)
     after = probe(trained, latents, size=config.batch, grey=grey)
     return TrainResult(checkpoint=run.newest, step=run.step, total=run.total, losses=run.losses, probe_before=before,
                        probe_after=after)  # fmt: skip
@@ -120,29 +129,38 @@ def _train_vae(run: Run, networks: Networks, samples: Samples, config: TrainConf
     return replace(networks, vae=load(run.newest, networks.device).vae)
 
 
-def _latents(run: Run, networks: Networks, samples: Samples, config: TrainConfig) -> Latents:
+def _latents(run: Run, networks: Networks, samples: Samples, config: TrainConfig, wan: FullSize | None) -> Latents:
     """Encode the samples, shared out among the ranks, and read all of them."""
     digest = hashlib.sha256()
     for name, value in sorted(networks.vae.state_dict().items()):
         digest.update(name.encode() + value.detach().cpu().numpy().tobytes())
     key = {"vae": digest.hexdigest()[:16], "mean": networks.vae.config.latents_mean}
+    if wan:
+        key |= {"wan": wan.identity, "overlap": networks.spec.overlap}
     folder, ranks = run.folder / "latents", run.ranks
 
     def encoded(done: int, total: int) -> None:
         if run.progress is not None:
             run.progress(run.step, run.total, f"encoding {done}/{total}")
 
-    with torch.autocast(networks.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+    # Wan's VAE stays in fp32, as when it samples.
+    with torch.autocast(networks.device.type, torch.bfloat16, enabled=config.precision == "bf16" and not wan):
         cache_latents(networks, samples.part(ranks.rank, ranks.world), folder, side=config.resolution, key=key,
-                      progress=encoded, workers=_drawers())  # fmt: skip
+                      progress=encoded, workers=_drawers(), tokens=wan.tokens() if wan else None)  # fmt: skip
     meet(ranks)
     return Latents([folder / path.name for path in samples.paths])
 
 
 def _train_transformer(
-    run: Run, networks: Networks, samples: Samples, latents: Latents, grey: Tensor, config: TrainConfig, *, first: int
-) -> None:
-    spec = networks.spec
+    run: Run, networks: Networks, samples: Samples, latents: Latents, grey: Tensor, config: TrainConfig, *, first: int,
+    whole: bool,
+) -> None:  # fmt: skip
+    """Train the transformer; checkpoints hold a whole generator, or the adapter alone."""
+    spec, device, shift = networks.spec, run.ranks.device, config.shift if whole else networks.shift
+    patch, base = {}, ""
+    if not whole:
+        patch = {adapter.PATCH: networks.transformer.patch_embedding.weight.detach().to("cpu", copy=True)}
+        base = adapter.fingerprint(networks.transformer.state_dict()) if run.leads else ""
     if config.method == "lora":
         adapter.attach(networks.transformer, rank=config.rank)
 
@@ -150,20 +168,22 @@ def _train_transformer(
         rng = np.random.default_rng([config.seed, 1, step, group])
         layout = draw_layout(rng, temporal=config.temporal, aligned=config.aligned)
         batch = latents.draw(rng, size=config.batch, layout=layout, warp=config.warp, fill=spec.cond_fill, grey=grey,
-                             tail=spec.tail_latents, device=networks.device)  # fmt: skip
+                             tail=spec.tail_latents, device=device)  # fmt: skip
         generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-        times = draw_times(config.batch, shift=config.shift, generator=generator)
+        times = draw_times(config.batch, shift=shift, generator=generator)
         return batch, times, draw_noise(batch, generator)
 
     def write(folder: Path, averaged: dict[str, Tensor]) -> None:
         if config.method == "lora":
-            adapter.export(folder / "lora", averaged, networks.transformer, spec=asdict(spec), rank=config.rank)
-            averaged = adapter.fused(averaged)
-        _write(folder, networks, transformer=averaged)
+            adapter.export(folder / "lora", averaged | patch, networks.transformer, spec=asdict(spec),
+                           rank=config.rank, base_sha256=base)  # fmt: skip
+            averaged = adapter.fused(averaged) if whole else {}
+        if whole:
+            _write(folder, networks, transformer=averaged)
 
     def look(checkpoint: Path) -> None:
         if config.pictures:
-            draw_sheet(load(checkpoint, networks.device), samples[0], config.resolution,
+            draw_sheet(load(checkpoint, device), samples[0], config.resolution,
                        run.folder / "pictures" / f"{checkpoint.name}.png")  # fmt: skip
 
     recipe = _recipe(config, config.steps, config.lr)
@@ -172,7 +192,8 @@ def _train_transformer(
         def loss_at(step: int, group: int) -> Tensor:
             return flow_loss(networks, *drawn(step, group))
 
-        run.descend("transformer", networks.transformer, loss_at, recipe, first=first, write=write, look=look)
+        run.descend("transformer", networks.transformer, loss_at, recipe, first=first, write=write, look=look,
+                    frozen=whole)  # fmt: skip
 
 
 def _drawers() -> int:

@@ -1,5 +1,6 @@
 """What a Wan transformer is told beside latents: picture tokens of the reference and tokens of a prompt."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,29 +13,40 @@ from emosh_core import models
 from emosh_core.durable import durable_file
 from emosh_core.errors import AssetError, ConfigError, MissingDependencyError
 from emosh_core.generate.pixels import to_tensor
-from emosh_core.generate.wan.parts import PROMPT, TEXT, fetch, prompt_file
+from emosh_core.generate.wan.parts import CLIP, PROMPT, TEXT, fetch, prompt_file
 from emosh_core.generate.wan.registry import TOKENS
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
-@torch.no_grad()
-def picture_tokens(folder: Path, picture: np.ndarray, device: str) -> Tensor:
-    """Encode a square picture (R, R, 3) uint8 with CLIP: (1, tokens, width) of the last layer but one [fp32].
+def picture_encoder(folder: Path, device: torch.device | str, *, width: int) -> Callable[[np.ndarray], Tensor]:
+    """Load CLIP; it is forgotten with the function that is returned.
 
-    The network is loaded for this one picture and forgotten.
+    Args:
+        width: of the tokens that the transformer takes.
+
+    Returns:
+        Encodes square pictures (N, R, R, 3) uint8: (N, tokens, width) of the last layer but one [fp32].
 
     Raises:
-        AssetError: the folder holds no picture encoder that transformers can read.
+        AssetError: the folder holds no picture encoder that transformers can read, or that of another network.
     """
     CLIPVisionModel = _transformers("CLIPVisionModel")
     network = _load(CLIPVisionModel, folder).to(device).eval()
-    side = network.config.image_size
-    pixels = to_tensor(picture[None], device).movedim(-4, -3)
-    pixels = torch.nn.functional.interpolate(pixels, (side, side), mode="bicubic", antialias=True).clamp(-1, 1)
+    side, have = network.config.image_size, network.config.hidden_size
+    if have != width:
+        found = f"{folder}: width {have}, the transformer takes {width}"
+        raise AssetError("the picture encoder is another one", found=found, fix=fetch(CLIP))
     mean, std = (torch.tensor(values, device=device).reshape(1, 3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
-    seen = network(pixel_values=((pixels + 1) / 2 - mean) / std, output_hidden_states=True)
-    return seen.hidden_states[-2].float()
+
+    @torch.no_grad()
+    def encode(pictures: np.ndarray) -> Tensor:
+        pixels = to_tensor(pictures, device).movedim(-4, -3)
+        pixels = torch.nn.functional.interpolate(pixels, (side, side), mode="bicubic", antialias=True).clamp(-1, 1)
+        seen = network(pixel_values=((pixels + 1) / 2 - mean) / std, output_hidden_states=True)
+        return seen.hidden_states[-2].float()
+
+    return encode
 
 
 def prompt_tokens(prompt: str, text: Path | None, width: int, device: str) -> Tensor:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 
-from emosh_core.errors import AssetError
 from emosh_core.generate.assemble import prepare, said_of, weights_dtype, with_size
 from emosh_core.generate.generator import Reference
 from emosh_core.generate.lora import Lora, add_loras, common_spec, read_lora
@@ -13,9 +12,9 @@ from emosh_core.generate.memory import memory_errors
 from emosh_core.generate.models import Networks, Spec
 from emosh_core.generate.pixels import Letterbox
 from emosh_core.generate.profiles import Profile, profile_of
-from emosh_core.generate.wan.encoders import picture_tokens, prompt_tokens, registered_tokens
+from emosh_core.generate.wan.encoders import picture_encoder, prompt_tokens, registered_tokens
 from emosh_core.generate.wan.load import examine, load_transformer
-from emosh_core.generate.wan.parts import CLIP, fetch, require_parts
+from emosh_core.generate.wan.parts import require_parts
 from emosh_core.generate.wan.vae import load_vae
 from emosh_core.settings import AnimateConfig
 
@@ -55,10 +54,8 @@ def load_networks(
         said = prompt_tokens(config.prompt, parts.text, width, device) if said is None else said
         unsaid = prompt_tokens(config.negative_prompt if config.guidance > 1 else "", parts.text, width, device)
         square = Letterbox(*reference.image.shape[:2], spec.resolution).fit(reference.image)
-        picture = picture_tokens(parts.clip, square, device)
-        if picture.shape[-1] != examined.model.config.image_dim:
-            found = f"{parts.clip}: width {picture.shape[-1]}, the transformer takes {examined.model.config.image_dim}"
-            raise AssetError("the picture encoder is another one", found=found, fix=fetch(CLIP))
+        # Called where it is made: the encoder is gone before the transformer comes.
+        picture = picture_encoder(parts.clip, device, width=examined.model.config.image_dim)(square[None])
         transformer = _transformer(parts.transformer, read, spec, config, device)
         vae = load_vae(parts.vae, dtype=torch.float32, device=device).requires_grad_(False)
     context, unguided = (

@@ -19,7 +19,7 @@ from emosh_core.generate.layout import pin_positions
 from emosh_core.generate.memory import needs
 from emosh_core.generate.models import Spec
 from emosh_core.generate.profiles import PROFILES, profile_of
-from emosh_core.generate.wan.encoders import picture_tokens
+from emosh_core.generate.wan.encoders import picture_encoder
 from emosh_core.generate.wan.networks import WAN_SPEC, load_networks
 from emosh_core.settings import AnimateConfig
 from emosh_core.training import adapter
@@ -197,7 +197,7 @@ def test_picture_tokens_are_the_last_layer_but_one_of_the_reference(home):
 
     folder = home / "checkpoint" / "image_encoder"
     square = np.random.default_rng(2).integers(0, 256, (28, 28, 3)).astype(np.uint8)
-    tokens = picture_tokens(folder, square, "cpu")
+    tokens = picture_encoder(folder, "cpu", width=32)(square[None])
     mean, std = np.array([0.48145466, 0.4578275, 0.40821073]), np.array([0.26862954, 0.26130258, 0.27577711])
     pixels = torch.from_numpy((square / 255 - mean) / std).float().movedim(-1, 0)[None]
     with torch.no_grad():
