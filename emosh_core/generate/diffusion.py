@@ -38,7 +38,7 @@ def latest_checkpoint(run_dir: Path) -> Path:
 
 ALIGNED = {"aligned_latent", "aligned_motion"}
 """What of `Conditions` a chunk leaves to the next one."""
-UNSURE = 0.04
+UNSURE = 0.07
 """Change (0..1, blurred) that is taken for the sampling's own noise: what changes less stays as the preview has it."""
 DETAIL_LOST = 0.25
 """Change (0..1, blurred) at which little of the preview's own detail is kept: there it shows something else."""
