@@ -14,14 +14,12 @@ from emosh_core.video_io import open_source
 from emosh_core.workspace.artifact import read_header
 
 SHIPPED = names.mini_folder()
-shipped = pytest.mark.skipif(not names.mini_ships(), reason="the package holds no weights of mini yet")
 
 
 def frames(path):
     return [frame for _, frame in open_source(path).frames()]
 
 
-@shipped
 @pytest.mark.e2e
 def test_mini_is_the_default_and_stands_beside_the_preview(animated, emosh_here):
     arguments = ["animate", animated / "ws", "--ref", animated / "still.png", "--i-have-consent"]
@@ -43,7 +41,6 @@ def test_mini_is_the_default_and_stands_beside_the_preview(animated, emosh_here)
     assert distances[0][0] < distances[0][1] and distances[1][1] < distances[1][0]
 
 
-@shipped
 def test_the_weights_are_trained_small_and_described():
     files = list(SHIPPED.rglob("*.safetensors"))
     sizes = [path.stat().st_size for path in files]
