@@ -38,10 +38,12 @@ def latest_checkpoint(run_dir: Path) -> Path:
 
 ALIGNED = {"aligned_latent", "aligned_motion"}
 """What of `Conditions` a chunk leaves to the next one."""
-UNSURE = 0.07
+UNSURE = 0.1
 """Change (0..1, blurred) that is taken for the sampling's own noise: what changes less stays as the preview has it."""
 DETAIL_LOST = 0.25
 """Change (0..1, blurred) at which little of the preview's own detail is kept: there it shows something else."""
+FADE = 5
+"""Frames after which nothing is left of a difference between two chunks at their join."""
 DETAIL_BLUR = 0.008
 """Spread of that blur, as a share of the square's side."""
 
@@ -127,7 +129,8 @@ class DiffusionGenerator:
     def _generate(self, indices: np.ndarray, seed: int, state: dict[str, np.ndarray]) -> Chunk:
         networks = self._networks
         shown = None if self._preview is None else self._preview.generate(indices, seed=seed, state={}).frames
-        tail = torch.from_numpy(state["tail"])[None] if state else None
+        hands_latents = networks.spec.handover == "latents"
+        tail = torch.from_numpy(state["tail"])[None] if state and hands_latents else None
         given = {name: torch.from_numpy(state[name])[None].to(networks.device) for name in ALIGNED & state.keys()}
         fill = self._fill(shown, tail)
         conditions = Conditions(
@@ -148,6 +151,8 @@ class DiffusionGenerator:
             video = add_detail(small, video, base, torch.from_numpy(share), torch.from_numpy(keep)).clamp(-1, 1)
         else:
             frames = np.stack([self._letterbox.unfit(frame) for frame in to_frames(video)])
+        if state and not hands_latents:
+            self._fade(frames, video, torch.from_numpy(state["tail"]))
         anchor = self._anchor(latents, video, conditions, indices, state)
         return Chunk(
             frames=frames,
@@ -155,12 +160,22 @@ class DiffusionGenerator:
             state={"tail": video[:, -self.overlap :].numpy()} | anchor,
         )
 
+    def _fade(self, frames: np.ndarray, video: Tensor, tail: Tensor) -> None:
+        """Let the first new frames, as both `frames` and `video` hold them, begin where the previous chunk ended."""
+        last = self.overlap - 1
+        step = tail[:, -1] - video[:, last]
+        large = self._letterbox.unfit(step.movedim(0, -1).numpy()) / 2
+        for k in range(1, FADE):
+            share, t = 1 - k / FADE, last + k
+            video[:, t] = (video[:, t] + share * step).clamp(-1, 1)
+            frames[t] = (frames[t] + share * large).clip(0, 1)
+
     def _anchor(
         self, latents: Tensor, video: Tensor, conditions: Conditions, indices: np.ndarray, state: dict[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
         """Return what of a chunk the next one's aligned latent is, and the motion of that moment if it is given."""
         spec = self._networks.spec
-        if spec.anchor == "none":
+        if spec.anchor == "none" or spec.handover == "fade":
             return {}
         if spec.anchor == "first" and state:
             return {name: state[name] for name in ALIGNED & state.keys()}

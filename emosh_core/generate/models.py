@@ -46,6 +46,9 @@ class Spec:
     given: Literal["noised", "clean", "free"] = "noised"
     """Noisy channels of reference, aligned and temporal latents: on their true path from noise, without noise at any
     time, or made by the network like the others, as in Wan-Animate."""
+    handover: Literal["latents", "fade"] = "latents"
+    """What a chunk takes over: the previous one's tail as temporal latents; or nothing but the difference at the join,
+    which fades, for networks that are shown the preview and whose own errors would grow from chunk to chunk."""
     anchor: Literal["prev", "prev-new", "first", "none"] = "prev"
     """Aligned latent of a chunk: first frame of the previous window, the first frame that was new in it, the first
     frame of the video, or no such latent."""

@@ -1,5 +1,7 @@
 """The diffusion generator on tiny random networks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -46,6 +48,22 @@ def test_a_later_chunk_continues_the_fp32_tail_and_the_aligned_latent(make_gener
     assert np.array_equal(first.state["aligned_latent"][:, 0], first.latents[0])
     other = dict(first.state, aligned_latent=first.state["aligned_latent"] + 1)
     assert not np.array_equal(generator.generate(np.arange(4, 13), seed=2, state=other).frames, second.frames)
+
+
+def test_a_chunk_that_takes_no_latents_over_begins_where_the_last_one_ended(networks, make_cond):
+    alone = replace(networks, spec=replace(networks.spec, handover="fade"))
+    reference = Reference(image=np.random.default_rng(1).integers(0, 256, (30, 18, 3)).astype(np.uint8), motion=None)
+    generator = DiffusionGenerator(alone, make_cond(14), reference, AnimateConfig(steps=3), name="runs/tiny")
+    first = generator.generate(np.arange(9), seed=1, state={})
+    second = generator.generate(np.arange(4, 13), seed=2, state=first.state)
+    plain = generator.generate(np.arange(4, 13), seed=2, state={})
+    assert set(first.state) == {"tail"} and np.array_equal(second.latents, plain.latents)
+    step = first.frames[8] - plain.frames[4]
+    assert np.abs(step).max() > 0.05
+    for k in range(1, 5):
+        wanted = (plain.frames[4 + k] + (1 - k / 5) * step).clip(0, 1)
+        assert np.abs(second.frames[4 + k] - wanted).max() < 1e-5
+    assert np.array_equal(second.frames[:5], plain.frames[:5])
 
 
 @pytest.mark.parametrize("solver", ["euler", "unipc"])
