@@ -31,19 +31,15 @@ BY_REFERENCE = {"reference", TOKENS}
 """What of a cached sample there is for each reference; the rest there is for each window."""
 
 
-def cache_latents(
-    networks: Networks, samples: Samples, folder: Path, *, side: int, key: dict, workers: int = 1,
-    progress: Callable[[int, int], None] | None = None, tokens: Callable[[np.ndarray], Tensor] | None = None,
-) -> list[Path]:  # fmt: skip
-    """Encode samples that a folder does not hold yet; one file each, so that a killed run goes on where it was.
+def open_cache(folder: Path, *, side: int, key: dict) -> None:
+    """Make a folder ready for latents; of several processes one does that, before any of them writes.
 
     Args:
-        side: of the pictures [px]; larger ones are made smaller first.
+        side: of the pictures [px].
         key: what decides about the latents besides the samples' names; a folder holds those of one key.
-        workers: threads that read samples ahead.
-        progress: called with (samples done, samples).
-        tokens: encodes pictures (N, S, S, 3) uint8 to picture tokens (N, tokens, width), for transformers that take
-            those of the reference.
+
+    Raises:
+        ConfigError: the folder holds those of another key.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
@@ -54,6 +50,21 @@ def cache_latents(
         raise ConfigError("the cached latents are another VAE's", found=stamp.read_text().strip(), fix=fix)
     with durable_file(stamp) as temporary:
         temporary.write_text(json.dumps(key))
+
+
+def cache_latents(
+    networks: Networks, samples: Samples, folder: Path, *, side: int, workers: int = 1,
+    progress: Callable[[int, int], None] | None = None, tokens: Callable[[np.ndarray], Tensor] | None = None,
+) -> list[Path]:  # fmt: skip
+    """Encode samples that an open cache does not hold yet; one file each, so that a killed run goes on where it was.
+
+    Args:
+        side: of the pictures [px]; larger ones are made smaller first.
+        workers: threads that read samples ahead.
+        progress: called with (samples done, samples).
+        tokens: encodes pictures (N, S, S, 3) uint8 to picture tokens (N, tokens, width), for transformers that take
+            those of the reference.
+    """
     paths = [folder / path.name for path in samples.paths]
     missing = [number for number, path in enumerate(paths) if not path.is_file()]
     names = tuple(name for name in PICTURES if name != "preview" or networks.spec.cond_fill == "preview")

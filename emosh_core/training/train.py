@@ -21,7 +21,7 @@ from emosh_core.training.descent import Recipe
 from emosh_core.training.engine import join_ranks
 from emosh_core.training.flow import draw_noise, flow_loss, probe
 from emosh_core.training.full_size import FullSize
-from emosh_core.training.latents import Batch, Latents, cache_latents
+from emosh_core.training.latents import Batch, Latents, cache_latents, open_cache
 from emosh_core.training.memory import describe, layout_of, sizes_of
 from emosh_core.training.pictures import draw_sheet
 from emosh_core.training.run import Run, meet, open_run
@@ -143,9 +143,12 @@ def _latents(run: Run, networks: Networks, samples: Samples, config: TrainConfig
         if run.progress is not None:
             run.progress(run.step, run.total, f"encoding {done}/{total}")
 
+    if run.leads:
+        open_cache(folder, side=config.resolution, key=key)
+    meet(ranks)
     # Wan's VAE stays in fp32, as when it samples.
     with torch.autocast(networks.device.type, torch.bfloat16, enabled=config.precision == "bf16" and not wan):
-        cache_latents(networks, samples.part(ranks.rank, ranks.world), folder, side=config.resolution, key=key,
+        cache_latents(networks, samples.part(ranks.rank, ranks.world), folder, side=config.resolution,
                       progress=encoded, workers=_drawers(), tokens=wan.tokens() if wan else None)  # fmt: skip
     meet(ranks)
     return Latents([folder / path.name for path in samples.paths])

@@ -115,7 +115,7 @@ def test_every_file_of_the_export_adds_the_same_to_the_base(straight, checkpoint
 @pytest.fixture
 def cached(checkpoint, discs, tmp_path):
     base = open_full_size(CONFIG, "cpu")
-    paths = cache_latents(base.networks, discs, tmp_path, side=32, key={}, tokens=base.tokens())
+    paths = cache_latents(base.networks, discs, tmp_path, side=32, tokens=base.tokens())
     return base, [load_file(path) for path in paths], Latents(paths)
 
 

@@ -16,7 +16,7 @@ from emosh_core.training.augment import draw_layout, warp_reference
 from emosh_core.training.autoencoder import decode_unclamped, draw_clips, normalise, similarity, weigh
 from emosh_core.training.checkpoint import newest_checkpoint
 from emosh_core.training.footage import choose_references, reference_candidates, window_starts
-from emosh_core.training.latents import Latents, cache_latents
+from emosh_core.training.latents import Latents, cache_latents, open_cache
 from emosh_core.training.people import draw_moments
 from emosh_core.training.samples import Samples, StoredSample, save_sample
 
@@ -36,7 +36,7 @@ def networks():
 @pytest.fixture(scope="module")
 def latents(networks, discs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("latents")
-    return Latents(cache_latents(networks, discs, folder, side=32, key={}))
+    return Latents(cache_latents(networks, discs, folder, side=32))
 
 
 def draw(latents, seed=0, *, layout=(False, False), fill="preview", warp=0.5):
@@ -155,13 +155,16 @@ def test_the_fill_is_what_the_settings_say(latents):
 
 
 def test_latents_are_encoded_once_and_only_by_one_vae(networks, discs, tmp_path):
-    paths = cache_latents(networks, discs, tmp_path, side=32, key={"vae": "a"})
+    mine = {"key": {"vae": "a"}, "side": 32}
+    open_cache(tmp_path, **mine)
+    paths = cache_latents(networks, discs, tmp_path, side=32)
     paths[0].write_bytes(b"left alone")
-    cache_latents(networks, discs, tmp_path, side=32, key={"vae": "a"})
+    open_cache(tmp_path, **mine)
+    cache_latents(networks, discs, tmp_path, side=32)
     assert paths[0].read_bytes() == b"left alone"
-    for other in ({"key": {"vae": "b"}, "side": 32}, {"key": {"vae": "a"}, "side": 16}):
+    for other in ({"key": {"vae": "b"}}, {"side": 16}):
         with pytest.raises(ConfigError, match="another VAE"):
-            cache_latents(networks, discs, tmp_path, **other)
+            open_cache(tmp_path, **mine | other)
 
 
 def test_cached_latents_are_those_of_encoding_now(networks, discs, latents):
