@@ -1,25 +1,29 @@
 """Animate as the line does it: load a generator, run the chunk loop, encode the video."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from emosh_core.artifacts import Clip, Cond, Motion, Target
 from emosh_core.generate.animate import animate
-from emosh_core.generate.generator import Generator, Reference
+from emosh_core.generate.generator import Camera, Generator, Reference
 from emosh_core.generate.names import MINI, PREVIEW, WAN, find_lora, made_by, mini_folder, parse_lora
 from emosh_core.generate.plan import plan_animation
+from emosh_core.geometry.camera import fit_intrinsics
 from emosh_core.image_io import read_image
 from emosh_core.making import Making
+from emosh_core.moment import moment_of
 from emosh_core.segmentation import person_mask
 from emosh_core.settings import AnimateConfig
 from emosh_core.video_io import VideoWriter
 
 
 def make_clip(
-    target: Target, cond: Cond, reference: Motion, image: Path, config: AnimateConfig, *, making: Making, root: Path
-) -> Clip:
+    target: Target, cond: Cond, reference: Motion, image: Path, config: AnimateConfig, *, making: Making, root: Path,
+    drive: Path | None = None,
+) -> Clip:  # fmt: skip
     """Make the video of a target and describe it.
 
     Args:
@@ -30,10 +34,11 @@ def make_clip(
         config: generator and sampling.
         making: where scratch and media go, device and progress.
         root: the workspace.
+        drive: the clip that the target was tracked from, if it is still there; the still may be a frame of it.
     """
     picture = read_image(image)
     still = Reference(image=picture, motion=reference, mask=person_mask(picture))
-    generator = _generator(target, cond, still, config, making, root)
+    generator = _generator(target, cond, still, config, making, root, drive)
     plan = plan_animation(generator, len(target.time), config, making.device)
     generator.use_window(plan.window)
     making.note(str(plan))
@@ -58,14 +63,16 @@ def make_clip(
 
 
 def _generator(
-    target: Target, cond: Cond, reference: Reference, config: AnimateConfig, making: Making, root: Path
-) -> Generator:
+    target: Target, cond: Cond, reference: Reference, config: AnimateConfig, making: Making, root: Path,
+    drive: Path | None,
+) -> Generator:  # fmt: skip
     def preview() -> Generator:
         from emosh_core.body.assets import load_body
         from emosh_core.generate.preview import Cameras, PreviewGenerator
 
         height, width = cond.frames.shape[1:3]
-        return PreviewGenerator(target, reference, load_body(), (width, height), Cameras(cond.K, cond.w2c))
+        still = replace(reference, camera=_camera_of(reference.image, target, drive, making))
+        return PreviewGenerator(target, still, load_body(), (width, height), Cameras(cond.K, cond.w2c))
 
     if config.generator == PREVIEW:
         return preview()
@@ -81,6 +88,18 @@ def _generator(
     return DiffusionGenerator.from_folder(
         folder, cond, reference, config, name=name, preview=preview, loras=loras, device=making.device
     )
+
+
+def _camera_of(picture: np.ndarray, target: Target, drive: Path | None, making: Making) -> Camera | None:
+    """Return the driver's camera at the moment of the still, if that is a frame of the driver's clip."""
+    moment = None if drive is None else moment_of(picture, drive)
+    if moment is None:
+        return None
+    row = int(np.abs(target.time - moment).argmin())
+    if abs(target.time[row] - moment) > 0.5 / target.fps:
+        return None
+    making.note(f"the still is the clip's own moment at {moment:.2f} s: its background stays where it was")
+    return Camera(K=fit_intrinsics(target.K[row], target.size, picture.shape[1::-1]), w2c=target.w2c[row])
 
 
 def _networks(generator: str, root: Path) -> tuple[Path, str]:

@@ -44,7 +44,7 @@ from emosh_core.workspace.workspace import Workspace
 SECTION = {"track": "track", "retarget": "retarget", "render-cond": "render", "animate": "animate"}
 """Stage and its section of the settings."""
 
-PREVIEW_VERSION = "3"
+PREVIEW_VERSION = "4"
 """Counts the changes of the preview generator's pictures: clips of another version are stale."""
 
 LORA = "lora "
@@ -196,7 +196,7 @@ class Line:
             return make_clip(
                 self.load(target, Target), self.load(cond, Cond, lazy=("frames", "mask")),
                 self.load(reference, Motion), image, config,
-                making=making, root=self.workspace.root,
+                making=making, root=self.workspace.root, drive=self._drive(target),
             )  # fmt: skip
 
         inputs = [_from("target", target), _from("cond", cond), _from("reference", reference)]
@@ -267,6 +267,14 @@ class Line:
                 fix="track it again",
             )
         return found[0]
+
+    def _drive(self, target: Step) -> Path | None:
+        """Return the clip that a target was tracked from, None if it is gone."""
+        motion = self.workspace.find("track", target.inputs[0]["fingerprint"])
+        try:
+            return None if motion is None else self.source(self.take(motion))
+        except ArtifactError:
+            return None
 
     def models(self) -> dict[str, str]:
         """Return name and digest of the body model, which every stage but animate's generators uses."""

@@ -15,6 +15,16 @@ from emosh_core.artifacts import Motion
 
 
 @dataclass(frozen=True, kw_only=True)
+class Camera:
+    """What took one picture."""
+
+    K: np.ndarray
+    """(3, 3) [px]."""
+    w2c: np.ndarray
+    """(4, 4)."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reference:
     """The still picture of the person to be moved, and that person's fit."""
 
@@ -24,6 +34,8 @@ class Reference:
     """One frame: pose, shape and camera of the person in `image`; `motion.size` is (W, H) [px]."""
     mask: np.ndarray | None = None
     """(H, W) bool, True on the person; None where nobody segmented the picture."""
+    camera: Camera | None = None
+    """What took the picture, in the target's world axes, if it shows another moment of the target's own scene."""
 
 
 def _no_latents() -> np.ndarray:

@@ -11,15 +11,16 @@ from torch import Tensor
 
 from emosh_core.artifacts import Motion
 from emosh_core.body.ehm import EhmModel
-from emosh_core.body.joints import HEAD
+from emosh_core.body.joints import HEAD, JOINT_NAMES
 from emosh_core.errors import ConfigError
 from emosh_core.generate.generator import Chunk, Reference
 from emosh_core.geometry.camera import fit_intrinsics, project, to_camera
 from emosh_core.render.dress import dress
 from emosh_core.render.eyes import fit_eyes
 from emosh_core.render.fringe import cut_fringe
-from emosh_core.render.plate import clean_plate, follow, plane_motion
+from emosh_core.render.plate import clean_plate
 from emosh_core.render.skin import Figure, Skin
+from emosh_core.render.surroundings import Surroundings
 from emosh_core.render.texture import fit_texture, see
 from emosh_core.render.view import View, views
 
@@ -29,7 +30,7 @@ NEAR = 0.05
 """A body that comes nearer to the camera plane than this [m] may touch the whole picture."""
 LEAST_COVER = 0.8
 """The background is not made smaller than this share of what covers the frame; its reflection fills the rest."""
-WALL = 1.5
+WALL = 3.0
 """The background moves with the camera as a wall at this multiple of the person's distance."""
 PIXELS_AT_ONCE = 1 << 20
 """Fine pixels drawn in one go; bounds the memory."""
@@ -38,6 +39,7 @@ AROUND_HEAD = 0.025
 NO_BACKGROUND = 14.0
 """Pixels that differ more than this from the filled background (RGB, 0..255) are not background."""
 PELVIS = 0
+FEET = tuple(JOINT_NAMES.index(f"{side}_foot") for side in ("left", "right"))
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,9 @@ class PreviewGenerator:
         self.skin = Skin(fit_texture(see(still, mask, view.verts_cam[0], body, K), body), body, self.shaped,
                          fit_eyes(still, view, body, K))  # fmt: skip
         self.fringe = None if mask is None else cut_fringe(still, mask, motion, view, self.shaped)
-        self.plate = plate / 255
         self.start = int(np.argmax(target.person_valid))
-        self._place(motion, view)
-        self._still_background = follow(self.plate, self.placed, np.eye(3), self.size)
+        self.surroundings = self._surround(plate / 255, reference, view)
+        self._still_background = self._see_background(self.start)
 
     def split(self, gpus: int) -> None:
         """Refuse: there is nothing to split."""
@@ -144,25 +145,33 @@ class PreviewGenerator:
         )
         if still:
             return self._still_background
-        camera = plane_motion(
-            self.K[self.start], self.target.w2c[self.start], self.K[t], self.target.w2c[t], WALL * self.distance
-        )
-        return follow(self.plate, self.placed, camera, self.size)
+        return self._see_background(t)
 
-    def _place(self, motion: Motion, view: View) -> None:
-        """Zoom and shift the clean plate so that it surrounds the target's first frame as it did the reference."""
+    def _see_background(self, t: int) -> np.ndarray:
+        return self.surroundings.see(self.K[t], self.target.w2c[t], self.size)
+
+    def _surround(self, plate: np.ndarray, reference: Reference, view: View) -> Surroundings:
+        """Put the clean plate behind the target.
+
+        Of the same scene it is where it was. Else it is zoomed and shifted until it surrounds the target's first
+        frame as it did the reference, as if that frame's camera had taken it.
+        """
+        fit, camera = reference.motion, reference.camera
+        was = _anchor(view, fit.w2c[0], fit.K[0], fit.size)
         now = next(views(self.target, self.body, np.array([self.start]), shaped=self.shaped))
-        was = _anchor(view, motion.w2c[0], motion.K[0], motion.size)
         here = _anchor(now, self.target.w2c[self.start], self.K[self.start], self.size)
+        if camera is not None:
+            return Surroundings(plate=plate, K=camera.K, w2c=camera.w2c, wall=WALL * was.distance, floor=here.floor)
         both = was.seen & here.seen
         joints = both if both.any() else np.array([True, False])
-        old, new = np.array(self.plate.shape[1::-1]), np.array(self.size)
+        old, new = np.array(plate.shape[1::-1]), np.array(self.size)
         zoom = max(here.scale / was.scale, LEAST_COVER * (new / old).max())
         shift = here.points[joints].mean(0) - zoom * was.points[joints].mean(0)
         free = new - zoom * old
         shift = shift.clip(np.minimum(free, 0), np.maximum(free, 0))
-        self.placed = np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]], [0, 0, 1]])
-        self.distance = here.distance
+        placed = np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]], [0, 0, 1]])
+        return Surroundings(plate=plate, K=np.linalg.inv(placed) @ self.K[self.start],
+                            w2c=self.target.w2c[self.start], wall=WALL * here.distance, floor=here.floor)  # fmt: skip
 
 
 def _with_hair(mask: np.ndarray, head: np.ndarray, image: np.ndarray, plate: np.ndarray) -> np.ndarray:
@@ -229,11 +238,14 @@ class _Anchors:
     """Pixels per metre at the head's distance."""
     distance: float
     """Distance of the pelvis [m]."""
+    floor: float | None
+    """Height of the lowest point [m], if the feet are in the picture."""
 
 
 def _anchor(view: View, w2c: np.ndarray, K: np.ndarray, size: tuple[int, int]) -> _Anchors:
-    joints = to_camera(view.posed.joints[0, [HEAD, PELVIS]].numpy(), w2c)
+    joints = to_camera(view.posed.joints[0, [HEAD, PELVIS, *FEET]].numpy(), w2c)
     points = project(joints, K)
-    seen = ((points >= 0) & (points <= size)).all(1)
+    seen = ((points >= 0) & (points <= size)).all(1) & (joints[:, 2] > NEAR)
     near = joints[:, 2].clip(NEAR)
-    return _Anchors(points, seen, float(K[1, 1] / near[0]), float(near[1]))
+    floor = float(view.posed.verts[0, :, 1].min()) if seen[2:].any() else None
+    return _Anchors(points[:2], seen[:2], float(K[1, 1] / near[0]), float(near[1]), floor)

@@ -36,6 +36,8 @@ INWARDS = 0.5
 """Share of the way to the middle of the visible hair: its rim is dark and would be drawn out into streaks."""
 HALF_NECK = 0.09
 """What lies farther from the middle than this [m] is shoulder, not neck."""
+HIGHEST = 0.7
+"""Where the crown is hidden, what lies above this share of the seen upper head stands for it."""
 EAR = 0.004
 """What is so much narrower than the skull [m], or wider, may be an ear."""
 EAR_HEIGHT, EAR_DEPTH = (-0.05, 0.008), (-0.018, 0.022)
@@ -107,7 +109,7 @@ def continue_colors(colors: np.ndarray, known: np.ndarray, texels: Texels, fallb
     if not sure.any():
         return np.broadcast_to(fallback, colors.shape).astype(np.float32)
     guess = np.zeros_like(colors)
-    for name, source, scale in _regions(colors, sure, groups):
+    for name, source, scale in _regions(colors, sure, place[:, 1], groups):
         wanted = np.nonzero(groups[name] & (known < 1))[0]
         if name.startswith("hand") and (sure & source).sum() < LEAST_HAND * source.sum():
             source = groups["face"] & sure
@@ -126,9 +128,9 @@ def continue_colors(colors: np.ndarray, known: np.ndarray, texels: Texels, fallb
     return made.astype(np.float32)
 
 
-def _regions(colors: np.ndarray, sure: np.ndarray, groups: dict[str, np.ndarray]) -> list[tuple]:
+def _regions(colors: np.ndarray, sure: np.ndarray, height: np.ndarray, groups: dict[str, np.ndarray]) -> list[tuple]:
     """Return name, sources (N,) and scale of distances of each region to be continued."""
-    limb, hair = groups["arms"] | groups["trunk"] | groups["neck"], _hair(colors, sure, groups)
+    limb, hair = groups["arms"] | groups["trunk"] | groups["neck"], _hair(colors, sure, height, groups)
     skin = groups["head"] & ~hair if (groups["face"] & sure & ~hair).any() else groups["head"]
     ears = groups["ears"] & sure
     covered = ears.any() and (ears & hair).sum() > 0.5 * ears.sum()
@@ -211,12 +213,18 @@ def _odd_ones(colors: np.ndarray, known: np.ndarray, hand: np.ndarray) -> np.nda
     return seen[np.linalg.norm(colors[seen] - middle, axis=1) > OTHER]
 
 
-def _hair(colors: np.ndarray, sure: np.ndarray, groups: dict[str, np.ndarray]) -> np.ndarray:
+def _hair(colors: np.ndarray, sure: np.ndarray, height: np.ndarray, groups: dict[str, np.ndarray]) -> np.ndarray:
     """Return which texels (N,) are hair; the upper head where nobody has another colour there than in the face.
 
     Hair is what is more like the crown than like the face.
+
+    Args:
+        height: (N,) of the texels [m].
     """
     head, face, crown = (groups[name] & sure for name in ("head", "face", "crown"))
+    if not crown.any():  # a raised chin hides it
+        upper = groups["upper"] & sure
+        crown = upper & (height > np.quantile(height[upper], HIGHEST)) if upper.any() else upper
     if not face.any() or not crown.any():
         return groups["head"]
     skin, top = np.median(colors[face], axis=0), np.median(colors[crown], axis=0)

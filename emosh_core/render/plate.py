@@ -1,4 +1,4 @@
-"""The reference's background without the person, and what a camera sees of it."""
+"""The reference's background without the person."""
 
 import cv2
 import numpy as np
@@ -77,38 +77,6 @@ def shadow_of(image: np.ndarray, person: np.ndarray) -> np.ndarray:
     _, label = cv2.connectedComponents(dark | reached)
     shadow = np.isin(label, np.unique(label[reached > 0])) & (dark > 0)
     return cv2.resize(shadow.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) > 0.25
-
-
-def follow(plate: np.ndarray, placed: np.ndarray, camera: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Show the plate as a moved camera sees it; (H, W, 3) float32.
-
-    Args:
-        placed: (3, 3) from the plate's pixels to those of the first camera's picture.
-        camera: (3, 3) from the first camera's pixels to this one's.
-        size: width and height of the picture [px].
-    """
-    warp = camera @ placed
-    # Pixel centres are at half integers here and at integers in cv2.
-    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
-    warp = np.linalg.inv(half) @ warp @ half
-    zoom = np.sqrt(abs(np.linalg.det(warp[:2, :2] / warp[2, 2])))
-    if zoom < 1:
-        plate = cv2.GaussianBlur(plate, (0, 0), 0.4 / zoom)
-    return cv2.warpPerspective(plate, warp, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-
-
-def plane_motion(K0: np.ndarray, w2c0: np.ndarray, K1: np.ndarray, w2c1: np.ndarray, distance: float) -> np.ndarray:
-    """Return the homography (3, 3) between two cameras' pixels of a plane that faces the first one.
-
-    It is K₁ (R + t nᵀ / d) K₀⁻¹ with the plane nᵀx = d in the first camera's axes (Hartley and Zisserman
-    2004, ch. 13): a change of K zooms about the principal point, a step forward makes the plane grow.
-
-    Args:
-        distance: of the plane from the first camera [m].
-    """
-    move = np.asarray(w2c1, np.float64) @ np.linalg.inv(np.asarray(w2c0, np.float64))
-    plane = move[:3, :3] + np.outer(move[:3, 3], [0, 0, 1]) / distance
-    return np.asarray(K1, np.float64) @ plane @ np.linalg.inv(np.asarray(K0, np.float64))
 
 
 def _trend(image: np.ndarray, known: np.ndarray) -> np.ndarray:

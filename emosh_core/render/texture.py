@@ -100,7 +100,7 @@ def see(image: np.ndarray, mask: np.ndarray | None, verts_cam: torch.Tensor, bod
     inner = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
     return Sight(
         image=image.astype(np.float32),
-        inner=((inner - 1) / _rim(len(image))).clip(0, 1),
+        inner=((inner - 1) / max(1, RIM * len(image))).clip(0, 1),
         hands=_hand_pixels(image, (face_id >= 0) & on_hand(body)[face_id], person),
         depth=cv2.erode(fragments.depth[0].numpy(), np.ones((5, 5), np.uint8)),
         verts=verts_cam.numpy(),

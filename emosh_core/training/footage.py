@@ -10,7 +10,7 @@ from emosh_core.artifacts import Cond, Motion
 from emosh_core.body.ehm import EhmModel
 from emosh_core.errors import ArtifactError
 from emosh_core.generate.chunks import zigzag
-from emosh_core.generate.generator import Reference
+from emosh_core.generate.generator import Camera, Reference
 from emosh_core.generate.pixels import Letterbox
 from emosh_core.generate.preview import PreviewGenerator
 from emosh_core.geometry.camera import fit_intrinsics
@@ -97,8 +97,9 @@ def write_samples(
         if not path.is_file():
             top, left, height, width = letterbox.box
             inner = np.ascontiguousarray(pictures[frame][top : top + height, left : left + width])
-            reference = Reference(image=inner, motion=_shrunk(one_frame(motion, frame), (width, height)),
-                                  mask=person_mask(inner))  # fmt: skip
+            fit = _shrunk(one_frame(motion, frame), (width, height))
+            reference = Reference(image=inner, motion=fit, mask=person_mask(inner),
+                                  camera=Camera(K=fit.K[0], w2c=fit.w2c[0]))  # fmt: skip
             preview = PreviewGenerator(motion, reference, body, (width, height))
             rows = [zigzag(np.arange(start, start + window), count) for start in starts]
             shown = np.zeros((len(rows), window, side, side, 3), np.uint8)

@@ -17,7 +17,7 @@ from emosh_core.artifacts import KEYPOINTS, Cond, Motion, keypoint_slice
 from emosh_core.body.assets import load_body
 from emosh_core.body.ehm import EhmModel
 from emosh_core.durable import sweep
-from emosh_core.generate.generator import Reference
+from emosh_core.generate.generator import Camera, Reference
 from emosh_core.generate.preview import PreviewGenerator
 from emosh_core.render.condition import render_condition
 from emosh_core.settings import RenderConfig, SynthConfig, TrainConfig
@@ -57,7 +57,8 @@ def sample_of(dice: Dice, config: SynthConfig, wardrobe: Wardrobe, body: EhmMode
     if rng.random() < 0.5:
         fit, mask = disturb(fit, rng), _redraw(mask, rng)
     cond = render_condition(motion, body, RenderConfig())
-    preview = PreviewGenerator(motion, Reference(image=frames[0], motion=fit, mask=mask), body)
+    camera = Camera(K=motion.K[0], w2c=motion.w2c[0])
+    preview = PreviewGenerator(motion, Reference(image=frames[0], motion=fit, mask=mask, camera=camera), body)
     shown = preview.generate(np.arange(1, len(moments)), seed=0, state={}).frames
     shape = (windows, window, *frames.shape[1:])
     return Sample(

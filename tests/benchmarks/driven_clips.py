@@ -18,7 +18,7 @@ from emosh_kernels.rasterize import rasterize
 from emosh_core.artifacts import Motion, Truth
 from emosh_core.body.assets import load_body
 from emosh_core.body.joints import HANDS, JOINT_NAMES, WRISTS
-from emosh_core.generate.generator import Reference
+from emosh_core.generate.generator import Camera, Reference
 from emosh_core.image_io import write_image
 from emosh_core.metrics.identity import look_of
 from emosh_core.render.colors import mean_in_t_pose
@@ -101,12 +101,12 @@ def open_take(clip: Path) -> Take:
     frames = [frame for _, frame in open_source(clip / "video.mp4").frames()]
     notes = json.loads((clip / "clip.json").read_text(encoding="utf-8"))
     notes = {word: notes[word] for word in ("motion", "framing", "camera")}
-    first = np.array([REFERENCE])
-    driven = rows_of(motion, DRIVEN)
+    driven, first = rows_of(motion, DRIVEN), rows_of(motion, np.array([REFERENCE]))
     return Take(
         name=f"{notes['framing']}-{clip.name}", notes=notes, motion=driven, truth=rows_of(truth, DRIVEN),
-        frames=[frames[t] for t in DRIVEN], parts=parts_of(driven), reference_parts=parts_of(rows_of(motion, first))[0],
-        reference=Reference(image=frames[REFERENCE], motion=rows_of(motion, first), mask=truth.mask[REFERENCE]),
+        frames=[frames[t] for t in DRIVEN], parts=parts_of(driven), reference_parts=parts_of(first)[0],
+        reference=Reference(image=frames[REFERENCE], motion=first, mask=truth.mask[REFERENCE],
+                            camera=Camera(K=first.K[0], w2c=first.w2c[0])),
         long=motion,
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from emosh_core.artifacts import Motion
-from emosh_core.generate.generator import Reference
+from emosh_core.generate.generator import Camera, Reference
 from emosh_core.generate.preview import Cameras, PreviewGenerator
 from emosh_core.render.condition import render_condition
 from emosh_core.settings import RenderConfig
@@ -94,12 +94,28 @@ def test_a_dolly_moves_the_background_less_than_the_person(still, body):
     motion = reference.motion
     target = replace(motion, **{name: np.repeat(getattr(motion, name), 2, 0) for name in PER_FRAME})
     w2c = target.w2c.copy()
-    w2c[1, 2, 3] -= 0.6  # towards the person, who is 2.6 m away; the wall is at 3.9 m
+    w2c[1, 2, 3] -= 0.6  # towards the person, who is 2.6 m away; the wall is at 7.8 m
     generator = PreviewGenerator(target, reference, body, cameras=Cameras(motion.K, w2c))
     ramp = generator._background(1)[5, :, 0] - generator._background(0)[5, :, 0]
     slope = np.polyfit(np.arange(240), generator._background(0)[5, :, 0], 1)[0]
     grown = np.polyfit(np.arange(240), generator._background(1)[5, :, 0], 1)[0]
-    assert abs(grown / slope - (1 - 0.6 / (1.5 * generator.distance))) < 0.03 and np.abs(ramp).max() > 0.01
+    assert abs(grown / slope - (1 - 0.6 / generator.surroundings.wall)) < 0.03 and np.abs(ramp).max() > 0.01
     first, second = (np.abs(f - generator._background(t)).sum(-1) > 0.05 for t, f in enumerate(
         generator.generate(np.arange(2), seed=0, state={}).frames))  # fmt: skip
     assert np.ptp(np.nonzero(second)[1]) > 1.2 * np.ptp(np.nonzero(first)[1])
+
+
+def test_the_background_of_another_moment_stays_where_it_was(still, body):
+    """The camera has turned, and the person gone, since the still was taken: the ramp's colours tell where to."""
+    reference, _ = still
+    motion = reference.motion
+    turn, w2c = 0.05, motion.w2c.copy()
+    w2c[0] = np.block([[cv2.Rodrigues(np.array([0.0, turn, 0]))[0], np.zeros((3, 1))], [np.zeros((1, 3)), 1]]) @ w2c[0]
+    target = replace(motion, w2c=w2c, transl=motion.transl + np.float32([0.3, 0, 0]))
+    known = replace(reference, camera=Camera(K=motion.K[0], w2c=motion.w2c[0]))
+    seen, guessed = (PreviewGenerator(target, r, body)._background(0)[5, :, 0] for r in (known, reference))
+    still_row = PreviewGenerator(motion, known, body)._background(0)[5, :, 0]
+    moved = turn * motion.K[0, 0, 0]
+    expected = np.interp(np.arange(240) - moved, np.arange(240), still_row)
+    middle = np.s_[40:-40]
+    assert np.abs(seen - expected)[middle].mean() < 0.004 < 0.01 < np.abs(guessed - expected)[middle].mean()

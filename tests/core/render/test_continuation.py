@@ -55,6 +55,16 @@ def test_one_who_has_no_hair_gets_none(texels):
     assert share_of(made, texels.groups["behind"], SKIN) > 0.95
 
 
+def test_a_raised_chin_hides_the_crown_but_not_that_there_is_hair(texels):
+    colors, known = paint(texels, 0.35)
+    known[texels.groups["crown"]] = 0
+    hair = texels.groups["upper"] & (known == 1) & (np.linalg.norm(colors - HAIR, axis=1) < 1)
+    assert 0 < hair.sum() < 0.5 * (texels.groups["head"] & (known == 1)).sum()
+    made = continue_colors(colors * known[:, None], known, texels, np.zeros(3))
+    assert share_of(made, texels.groups["behind"], HAIR) > 0.9
+    assert share_of(made, texels.groups["crown"], HAIR) > 0.9
+
+
 def test_what_is_not_the_hands_colour_is_not_on_the_hand(texels):
     colors, known = paint(texels, 0.35)
     hand = np.nonzero(texels.groups["hand.L"] & (known == 1))[0]

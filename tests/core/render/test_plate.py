@@ -1,12 +1,10 @@
-"""The background without the person, without the person's shadow, and as moving cameras see it."""
+"""The background without the person and without the person's shadow."""
 
 import cv2
 import numpy as np
 import pytest
 
-from emosh_core.render.plate import clean_plate, follow, plane_motion, shadow_of
-
-K = np.array([[500.0, 0, 160], [0, 500, 120], [0, 0, 1]])
+from emosh_core.render.plate import clean_plate, shadow_of
 
 
 @pytest.fixture
@@ -56,26 +54,3 @@ def test_fill_has_the_grain_of_the_picture(studio):
     plate, smooth = clean_plate(noisy, person, person), clean_plate(image, person, person)
     rough = [(p - cv2.GaussianBlur(p, (0, 0), 1.0))[60:180, 150:170].std() for p in (plate, smooth)]
     assert rough[0] > 2 > 1 > rough[1]
-
-
-def test_plane_motion_maps_points_of_the_plane_as_projecting_them_does():
-    rng = np.random.default_rng(0)
-    points = np.append(rng.uniform(-1, 1, (20, 2)), np.full((20, 1), 4.5), 1)
-    zoomed = K * [[1.3, 1, 1], [1, 1.3, 1], [1, 1, 1]]
-    w2c = np.eye(4)
-    w2c[:3, 3] = [0.1, -0.05, -0.8]  # a step forward and aside
-    angle = 0.1
-    w2c[:3, :3] = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
-    see = lambda k, m: (lambda q: q[:, :2] / q[:, 2:])((points @ m[:3, :3].T + m[:3, 3]) @ k.T)  # noqa: E731
-    moved = np.append(see(K, np.eye(4)), np.ones((20, 1)), 1) @ plane_motion(K, np.eye(4), zoomed, w2c, 4.5).T
-    np.testing.assert_allclose(moved[:, :2] / moved[:, 2:], see(zoomed, w2c), atol=1e-6)
-
-
-def test_zoom_scales_about_the_principal_point():
-    plate = np.zeros((240, 320, 3), np.float32)
-    plate[115:125, 155:165] = 1
-    zoomed = K * [[2, 1, 1], [1, 2, 1], [1, 1, 1]]
-    seen = follow(plate, np.eye(3), plane_motion(K, np.eye(4), zoomed, np.eye(4), 3.0), (320, 240))
-    rows, columns = np.nonzero(seen[..., 0] > 0.5)
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (110, 129, 150, 169)
-    assert np.array_equal(follow(plate, np.eye(3), np.eye(3), (320, 240)), plate)

@@ -1,0 +1,36 @@
+"""Recognise a still that was taken out of the clip that drives it."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from emosh_core.video_io import open_source
+
+SMALL = 96
+"""Pictures are compared at this height [px]: neither another codec nor another size matters there."""
+ALIKE = 3.0
+"""Mean difference (0..255) below which they are the same; between frames of a moving person it is larger."""
+ASPECT = 0.02
+"""Relative difference between two aspects that is rounding."""
+
+
+def moment_of(picture: np.ndarray, clip: Path) -> float | None:
+    """Return when a clip shows a picture (H, W, 3) uint8 RGB [s], None if it never does.
+
+    Raises:
+        ArtifactError: the clip cannot be read.
+    """
+    source = open_source(clip)
+    aspect = picture.shape[1] / picture.shape[0]
+    if abs(aspect * source.height / source.width - 1) > ASPECT:
+        return None
+    size = (max(1, round(SMALL * aspect)), SMALL)
+    wanted = _small(picture, size)
+    differences = [(float(np.abs(_small(frame, size) - wanted).mean()), time) for time, frame in source.frames()]
+    difference, time = min(differences, default=(np.inf, None))
+    return time if difference < ALIKE else None
+
+
+def _small(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.float32)

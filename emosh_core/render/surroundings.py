@@ -1,0 +1,86 @@
+"""What is behind a person in a still, as a floor and a wall that other cameras see."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+STANDS_STILL = 1e-4
+"""A camera that moved less than this share of the wall's distance only turned or zoomed."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Surroundings:
+    """A picture without its person, spread over a wall that faces its camera and over the floor before the wall."""
+
+    plate: np.ndarray
+    """(H, W, 3) float32 RGB."""
+    K: np.ndarray
+    """(3, 3) of the camera that took it [px]."""
+    w2c: np.ndarray
+    """(4, 4)."""
+    wall: float
+    """Distance of the wall from that camera [m]."""
+    floor: float | None = None
+    """Height of the floor, world axes with y up [m]; None where nobody knows it, and all is wall."""
+
+    def see(self, K: np.ndarray, w2c: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Return what another camera sees (H, W, 3) float32; what the picture does not show mirrors what it does.
+
+        Args:
+            K: (3, 3) [px].
+            w2c: (4, 4).
+            size: width and height of the picture [px].
+        """
+        ahead = np.array([0.0, 0.0, 1.0])
+        seen = _warp(self.plate, plane_motion(self.K, self.w2c, K, w2c, ahead, self.wall), size)
+        move = np.asarray(w2c, np.float64) @ np.linalg.inv(np.asarray(self.w2c, np.float64))
+        centre = -move[:3, :3].T @ move[:3, 3]
+        if self.floor is None or np.linalg.norm(centre) < STANDS_STILL * self.wall:
+            return seen  # without parallax every plane moves alike
+        up = np.asarray(self.w2c, np.float64)[:3, 1]
+        level = self.floor + up @ np.asarray(self.w2c, np.float64)[:3, 3]
+        if level >= 0 or up @ centre <= level:
+            return seen  # a camera under the floor
+        rays = _pixels(size) @ np.linalg.inv(np.asarray(K, np.float64)).T @ move[:3, :3]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            to_floor, to_wall = (level - up @ centre) / (rays @ up), (self.wall - centre[2]) / rays[..., 2]
+        on_floor = (to_floor > 0) & ((to_floor < to_wall) | (to_wall < 0))
+        if not on_floor.any():
+            return seen
+        share = cv2.GaussianBlur(on_floor.astype(np.float32), (0, 0), 1.0)[..., None]
+        return seen + share * (_warp(self.plate, plane_motion(self.K, self.w2c, K, w2c, up, level), size) - seen)
+
+
+def plane_motion(K0, w2c0, K1, w2c1, normal: np.ndarray, offset: float) -> np.ndarray:
+    """Return the homography (3, 3) between two cameras' pixels of a plane.
+
+    It is K₁ (R + t nᵀ / d) K₀⁻¹ with the plane nᵀx = d in the first camera's axes (Hartley and Zisserman
+    2004, ch. 13): a change of K zooms about the principal point, a step towards a wall makes it grow.
+
+    Args:
+        K0, K1: (3, 3) [px].
+        w2c0, w2c1: (4, 4).
+        normal: n (3,), unit.
+        offset: d [m].
+    """
+    move = np.asarray(w2c1, np.float64) @ np.linalg.inv(np.asarray(w2c0, np.float64))
+    plane = move[:3, :3] + np.outer(move[:3, 3], normal) / offset
+    return np.asarray(K1, np.float64) @ plane @ np.linalg.inv(np.asarray(K0, np.float64))
+
+
+def _warp(plate: np.ndarray, warp: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Show a picture whose pixels a homography (3, 3) moves."""
+    # Pixel centres are at half integers here and at integers in cv2.
+    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+    warp = np.linalg.inv(half) @ warp @ half
+    zoom = np.sqrt(abs(np.linalg.det(warp[:2, :2] / warp[2, 2])))
+    if zoom < 1:
+        plate = cv2.GaussianBlur(plate, (0, 0), 0.4 / zoom)
+    return cv2.warpPerspective(plate, warp, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+
+
+def _pixels(size: tuple[int, int]) -> np.ndarray:
+    """Return the pixels' centres (H, W, 3): x, y, 1."""
+    x, y = np.meshgrid(np.arange(size[0]) + 0.5, np.arange(size[1]) + 0.5)
+    return np.stack([x, y, np.ones_like(x)], -1)
