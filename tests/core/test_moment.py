@@ -1,9 +1,12 @@
 """A still out of the driver's own clip is found in it; another one is not."""
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
 
+from emosh_core.clip import _camera_of
 from emosh_core.image_io import read_image, write_image
 from emosh_core.moment import moment_of
 from emosh_core.video_io import VideoWriter
@@ -36,3 +39,20 @@ def test_what_the_clip_does_not_show_is_not_found(clip, tmp_path):
     assert moment_of(frames[3][:, :120], path) is None  # of another shape
     write_image(tmp_path / "one.png", frames[2])
     assert moment_of(frames[2], tmp_path / "one.png") == 0
+
+
+def test_the_drivers_camera_at_that_moment_took_the_still(clip):
+    path, frames = clip
+    K = np.array([[100.0 + t, 0, 96] for t in range(12)])
+    K = np.stack([K, np.tile([0.0, 100, 72], (12, 1)), np.tile([0.0, 0, 1], (12, 1))], 1)
+    w2c = np.stack([np.eye(4) for _ in range(12)])
+    w2c[:, 0, 3] = np.arange(12)
+    target = SimpleNamespace(time=np.arange(12) / 24, K=K, w2c=w2c, fps=24.0, size=(192, 144))
+    notes = []
+    making = SimpleNamespace(note=notes.append)
+    larger = cv2.resize(frames[5], (384, 288), interpolation=cv2.INTER_CUBIC)
+    camera = _camera_of(larger, target, path, making)
+    assert camera.w2c[0, 3] == 5 and camera.K[0, 0] == pytest.approx(210) and "0.21 s" in notes[0]
+    target.time = target.time[:3]  # a target that ends before the still was taken
+    assert _camera_of(larger, target, path, making) is None and _camera_of(larger, target, None, making) is None
+    assert len(notes) == 1
