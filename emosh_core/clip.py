@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from emosh_core.artifacts import Clip, Cond, Motion, Target
+from emosh_core.errors import ArtifactError
 from emosh_core.generate.animate import animate
 from emosh_core.generate.generator import Camera, Generator, Reference
 from emosh_core.generate.names import MINI, PREVIEW, WAN, find_lora, made_by, mini_folder, parse_lora
@@ -92,7 +93,13 @@ def _generator(
 
 def _camera_of(picture: np.ndarray, target: Target, drive: Path | None, making: Making) -> Camera | None:
     """Return the driver's camera at the moment of the still, if that is a frame of the driver's clip."""
-    moment = None if drive is None else moment_of(picture, drive)
+    if drive is None:
+        return None
+    try:
+        moment = moment_of(picture, drive)
+    except (ArtifactError, OSError) as error:  # nothing else of this stage needs the clip
+        making.note(f"whether the still is a frame of the clip is not known: {error}")
+        return None
     if moment is None:
         return None
     row = int(np.abs(target.time - moment).argmin())

@@ -9,8 +9,10 @@ from emosh_core.video_io import open_source
 
 SMALL = 96
 """Pictures are compared at this height [px]: neither another codec nor another size matters there."""
-ALIKE = 3.0
-"""Mean difference (0..255) below which they are the same; between frames of a moving person it is larger."""
+ALIKE = 2.0
+"""Mean difference (0..255) below which the most similar frame is taken for the picture."""
+SAME = 0.5
+"""Mean difference at which nobody need look further."""
 ASPECT = 0.02
 """Relative difference between two aspects that is rounding."""
 
@@ -27,9 +29,14 @@ def moment_of(picture: np.ndarray, clip: Path) -> float | None:
         return None
     size = (max(1, round(SMALL * aspect)), SMALL)
     wanted = _small(picture, size)
-    differences = [(float(np.abs(_small(frame, size) - wanted).mean()), time) for time, frame in source.frames()]
-    difference, time = min(differences, default=(np.inf, None))
-    return time if difference < ALIKE else None
+    nearest, moment = ALIKE, None
+    for time, frame in source.frames():
+        difference = float(np.abs(_small(frame, size) - wanted).mean())
+        if difference < nearest:
+            nearest, moment = difference, time
+        if nearest < SAME:
+            break
+    return moment
 
 
 def _small(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -14,7 +14,7 @@ from emosh_core.device import resolve_device
 from emosh_core.durable import durable_file
 from emosh_core.errors import ArtifactError, AssetError, ConfigError
 from emosh_core.generate.names import MINI, SCRATCH, WAN, adapts_wan, mini_folder, mini_ships
-from emosh_core.line import Line, Step
+from emosh_core.line import PREVIEW_VERSION, Line, Step
 from emosh_core.runner import Planned, Report, plan, run
 from emosh_core.settings import TrainConfig
 from emosh_core.workspace import layout
@@ -71,6 +71,7 @@ def data_of(line: Line, conds: list[Step]) -> str:
     """Name what a run is trained on: the clips, or the settings of the synthetic people."""
     config = line.settings["train"]
     said = {key: getattr(config, key) for key in SAMPLE_KEYS} | {"clips": sorted(cond.fingerprint for cond in conds)}
+    said["preview"] = PREVIEW_VERSION  # samples hold its pictures
     if conds and config.filter:
         said["filter"] = asdict(line.settings["filter"])
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]

@@ -18,6 +18,7 @@ from emosh_core.geometry.camera import fit_intrinsics, project, to_camera
 from emosh_core.render.dress import dress
 from emosh_core.render.eyes import fit_eyes
 from emosh_core.render.fringe import cut_fringe
+from emosh_core.render.ground import floor_height
 from emosh_core.render.plate import clean_plate
 from emosh_core.render.skin import Figure, Skin
 from emosh_core.render.surroundings import Surroundings
@@ -30,6 +31,10 @@ NEAR = 0.05
 """A body that comes nearer to the camera plane than this [m] may touch the whole picture."""
 LEAST_COVER = 0.8
 """The background is not made smaller than this share of what covers the frame; its reflection fills the rest."""
+SOLE = 0.02
+"""Height of a foot's joint above the floor that it stands on [m]."""
+LEAST_KNOWN = 0.6
+"""Where it would fill less than this, although its place is known, it is placed as if it were not."""
 WALL = 3.0
 """The background moves with the camera as a wall at this multiple of the person's distance."""
 PIXELS_AT_ONCE = 1 << 20
@@ -160,18 +165,23 @@ class PreviewGenerator:
         was = _anchor(view, fit.w2c[0], fit.K[0], fit.size)
         now = next(views(self.target, self.body, np.array([self.start]), shaped=self.shaped))
         here = _anchor(now, self.target.w2c[self.start], self.K[self.start], self.size)
-        if camera is not None:
-            return Surroundings(plate=plate, K=camera.K, w2c=camera.w2c, wall=WALL * was.distance, floor=here.floor)
+        lowest = self.target.joints[np.asarray(self.target.person_valid, bool)][:, FEET, 1].min(1)
+        floor = floor_height(lowest) - SOLE if here.stands and len(lowest) else None
+        old, new = np.array(plate.shape[1::-1]), np.array(self.size)
+        if camera is not None and (self.K[self.start, 1, 1] / camera.K[1, 1] * old >= LEAST_KNOWN * new).all():
+            # The fit may have another focal length, and so another distance.
+            wall = WALL * was.distance * camera.K[1, 1] / fit.K[0, 1, 1]
+            return Surroundings(plate=plate, K=camera.K, w2c=camera.w2c, wall=wall, floor=floor)
         both = was.seen & here.seen
         joints = both if both.any() else np.array([True, False])
-        old, new = np.array(plate.shape[1::-1]), np.array(self.size)
         zoom = max(here.scale / was.scale, LEAST_COVER * (new / old).max())
         shift = here.points[joints].mean(0) - zoom * was.points[joints].mean(0)
         free = new - zoom * old
         shift = shift.clip(np.minimum(free, 0), np.maximum(free, 0))
         placed = np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]], [0, 0, 1]])
         return Surroundings(plate=plate, K=np.linalg.inv(placed) @ self.K[self.start],
-                            w2c=self.target.w2c[self.start], wall=WALL * here.distance, floor=here.floor)  # fmt: skip
+                            w2c=self.target.w2c[self.start], wall=WALL * here.distance,
+                            floor=floor if was.stands else None)  # fmt: skip
 
 
 def _with_hair(mask: np.ndarray, head: np.ndarray, image: np.ndarray, plate: np.ndarray) -> np.ndarray:
@@ -238,8 +248,8 @@ class _Anchors:
     """Pixels per metre at the head's distance."""
     distance: float
     """Distance of the pelvis [m]."""
-    floor: float | None
-    """Height of the lowest point [m], if the feet are in the picture."""
+    stands: bool
+    """Whether a foot is in the picture."""
 
 
 def _anchor(view: View, w2c: np.ndarray, K: np.ndarray, size: tuple[int, int]) -> _Anchors:
@@ -247,5 +257,4 @@ def _anchor(view: View, w2c: np.ndarray, K: np.ndarray, size: tuple[int, int]) -
     points = project(joints, K)
     seen = ((points >= 0) & (points <= size)).all(1) & (joints[:, 2] > NEAR)
     near = joints[:, 2].clip(NEAR)
-    floor = float(view.posed.verts[0, :, 1].min()) if seen[2:].any() else None
-    return _Anchors(points[:2], seen[:2], float(K[1, 1] / near[0]), float(near[1]), floor)
+    return _Anchors(points[:2], seen[:2], float(K[1, 1] / near[0]), float(near[1]), bool(seen[2:].any()))

@@ -8,7 +8,7 @@ import pytest
 from emosh_core.artifacts import Clip, Cond, Motion, Target
 from emosh_core.image_io import read_image
 from emosh_core.video_io import open_source
-from emosh_core.workspace.artifact import read
+from emosh_core.workspace.artifact import read, read_header
 
 pytestmark = pytest.mark.e2e
 
@@ -28,6 +28,8 @@ def test_animate_runs_what_is_missing(animated):
     assert read(artifacts(animated, "cond")[0], Cond).mask.any()
     clip = read(artifacts(animated, "animate")[0], Clip)
     assert clip.generator == "preview" and (animated / "ws" / clip.video).is_file()
+    notes = read_header(artifacts(animated, "animate")[0])["notes"]
+    assert any("the clip's own moment at 0.00 s" in note for note in notes)
     video = open_source(animated / "out.mp4")
     assert len(list(video.frames())) == len(motion.time) and video.fps == motion.fps
 

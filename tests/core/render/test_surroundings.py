@@ -89,3 +89,19 @@ def test_a_floor_above_the_camera_is_none():
         Surroundings(plate=plate, K=K, w2c=camera(), wall=5.0, floor=f).see(K, now, SIZE) for f in (2.0, None)
     )
     assert np.array_equal(wrong, none)
+
+
+def test_what_comes_nearer_is_not_blurred():
+    """A step forward enlarges a chequered floor, whose contrast must not suffer from what the far floor does."""
+    x, y = np.meshgrid(np.arange(SIZE[0]), np.arange(SIZE[1]))
+    plate = np.repeat(((x // 3 + y // 3) % 2).astype(np.float32)[..., None], 3, 2)
+    still = Surroundings(plate=plate, K=K, w2c=camera(), wall=9.0, floor=0.0)
+    seen = still.see(K, camera((0, 0, 1.5)), SIZE)[-60:, 40:-40]
+    assert seen.std() > 0.35
+
+
+def test_a_floor_that_lay_behind_the_stills_camera_is_not_shown_upside_down():
+    plate = np.repeat(np.linspace(0, 1, SIZE[1], dtype=np.float32)[:, None, None], SIZE[0], 1).repeat(3, 2)
+    still = Surroundings(plate=plate, K=K, w2c=camera(), wall=5.0, floor=0.0)
+    column = still.see(K, camera((0, 0, -6)), SIZE)[:, 160, 0]
+    assert np.isfinite(column).all() and column[-1] > 0.3
