@@ -9,7 +9,7 @@ from emosh_core.video_io import open_source
 
 SMALL = 96
 """Pictures are compared at this height [px]: neither another codec nor another size matters there."""
-ALIKE = 2.0
+ALIKE = 3.0
 """Mean difference (0..255) below which the most similar frame is taken for the picture."""
 SAME = 0.5
 """Mean difference at which nobody need look further."""

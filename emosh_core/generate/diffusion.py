@@ -128,7 +128,8 @@ class DiffusionGenerator:
 
     def _generate(self, indices: np.ndarray, seed: int, state: dict[str, np.ndarray]) -> Chunk:
         networks = self._networks
-        shown = None if self._preview is None else self._preview.generate(indices, seed=seed, state={}).frames
+        drawn = None if self._preview is None else self._preview.generate(indices, seed=seed, state={})
+        shown = None if drawn is None else drawn.frames
         hands_latents = networks.spec.handover == "latents"
         tail = torch.from_numpy(state["tail"])[None] if state and hands_latents else None
         given = {name: torch.from_numpy(state[name])[None].to(networks.device) for name in ALIGNED & state.keys()}
@@ -145,6 +146,9 @@ class DiffusionGenerator:
         if networks.spec.detail:
             base = networks.decode(fill)[0].cpu()
             share, keep = trust_in_preview(video, base)
+            if drawn.sure is not None:
+                sure = self._squares(drawn.sure[..., None].repeat(3, -1))[..., 0]
+                share, keep = share * (1 - sure), keep + sure * (1 - keep)
             parts = zip(shown, to_frames(video), to_frames(base), share, keep)
             frames = np.stack([self._add_detail(*part) for part in parts])
             small = 2 * torch.from_numpy(self._squares(shown)).movedim(-1, 0) - 1

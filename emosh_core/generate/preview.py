@@ -43,6 +43,10 @@ AROUND_HEAD = 0.025
 """Share of the picture's height around the head in which hair is looked for."""
 NO_BACKGROUND = 14.0
 """Pixels that differ more than this from the filled background (RGB, 0..255) are not background."""
+DRAWN = 1e-3
+"""What differs from the background by more than this (0..1) was drawn; what is drawn over it rounds a little."""
+AROUND_PERSON = 0.05
+"""Share of the picture's height around the person in which hair, clothes and shadows may be missing."""
 PELVIS = 0
 FEET = tuple(JOINT_NAMES.index(f"{side}_foot") for side in ("left", "right"))
 
@@ -97,7 +101,10 @@ class PreviewGenerator:
         self.fringe = None if mask is None else cut_fringe(still, mask, motion, view, self.shaped)
         self.start = int(np.argmax(target.person_valid))
         self.surroundings = self._surround(plate / 255, reference, view)
-        self._still_background = self._see_background(self.start)
+        empty = ~(silhouette if reference.mask is None else silhouette | reference.mask)
+        known = np.repeat(cv2.erode(empty.astype(np.float32), np.ones((5, 5)))[..., None], 3, 2)
+        self.known = replace(self.surroundings, plate=known, mirrored=False)
+        self._still_background, self._still_known = (self._see(s, self.start) for s in (self.surroundings, self.known))
 
     def split(self, gpus: int) -> None:
         """Refuse: there is nothing to split."""
@@ -110,13 +117,22 @@ class PreviewGenerator:
     def generate(self, indices: np.ndarray, *, seed: int, state: dict[str, np.ndarray]) -> Chunk:
         """Draw these frames; `seed` and `state` change nothing."""
         frames = np.stack([self._background(t) for t in indices])
+        behind = frames.copy()
         for view in views(self.target, self.body, indices, shaped=self.shaped):
             rows = np.arange(view.frames.start, view.frames.stop)
             expression = torch.as_tensor(self.target.expression[indices[rows]])
             sheet = None if self.fringe is None else self.fringe.move(view)
             figure = self.skin.dress(view, expression)
             self._draw(figure, sheet, self.K[indices[rows]], frames[view.frames])
-        return Chunk(frames=np.clip(frames, 0, 1, out=frames))
+        drawn = np.abs(frames - behind).max(-1) > DRAWN
+        sure = np.stack([self._sure(t, person) for t, person in zip(indices, drawn, strict=True)])
+        return Chunk(frames=np.clip(frames, 0, 1, out=frames), sure=sure)
+
+    def _sure(self, t: int, person: np.ndarray) -> np.ndarray:
+        """Return where frame t shows the reference's own background, away from the drawn person (H, W) bool."""
+        known = self._still_known if self._is_still(t) else self._see(self.known, t)
+        away = cv2.distanceTransform((~person).astype(np.uint8), cv2.DIST_L2, 3) > AROUND_PERSON * self.size[1]
+        return known[..., 0] * away
 
     def _draw(self, figure: Figure, sheet: Tensor | None, K: np.ndarray, frames: np.ndarray) -> None:
         """Draw the body and the fringe (T, N, 3) over frames (T, H, W, 3), in place."""
@@ -145,15 +161,15 @@ class PreviewGenerator:
 
     def _background(self, t: int) -> np.ndarray:
         """Return what the camera of frame t sees of the plate (H, W, 3)."""
-        still = np.array_equal(self.K[t], self.K[self.start]) and np.array_equal(
-            self.target.w2c[t], self.target.w2c[self.start]
-        )
-        if still:
-            return self._still_background
-        return self._see_background(t)
+        return self._still_background if self._is_still(t) else self._see(self.surroundings, t)
 
-    def _see_background(self, t: int) -> np.ndarray:
-        return self.surroundings.see(self.K[t], self.target.w2c[t], self.size)
+    def _is_still(self, t: int) -> bool:
+        """Say whether the camera of frame t is the first frame's."""
+        same = np.array_equal(self.K[t], self.K[self.start])
+        return same and np.array_equal(self.target.w2c[t], self.target.w2c[self.start])
+
+    def _see(self, surroundings: Surroundings, t: int) -> np.ndarray:
+        return surroundings.see(self.K[t], self.target.w2c[t], self.size)
 
     def _surround(self, plate: np.ndarray, reference: Reference, view: View) -> Surroundings:
         """Put the clean plate behind the target.

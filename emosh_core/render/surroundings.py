@@ -29,9 +29,11 @@ class Surroundings:
     """Distance of the wall from that camera [m]."""
     floor: float | None = None
     """Height of the floor, world axes with y up [m]; None where nobody knows it, and all is wall."""
+    mirrored: bool = True
+    """Whether the picture goes on beyond its rim, mirrored; else there is black."""
 
     def see(self, K: np.ndarray, w2c: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """Return what another camera sees (H, W, 3) float32; what the picture does not show mirrors what it does.
+        """Return what another camera sees (H, W, 3) float32.
 
         Args:
             K: (3, 3) [px].
@@ -46,21 +48,32 @@ class Surroundings:
         level = 0.0 if self.floor is None else self.floor + up @ np.asarray(self.w2c, np.float64)[:3, 3]
         if np.linalg.norm(centre) < STANDS_STILL * self.wall or level >= 0 or up @ centre <= level:
             # Without parallax every plane moves alike; and no camera is under the floor.
-            return _warp(self.plate, to_wall, size, rays)
+            return self._warp(to_wall, size, rays)
         directions = rays @ np.linalg.inv(np.asarray(K, np.float64)).T @ move[:3, :3]
         with np.errstate(divide="ignore", invalid="ignore"):
             floor, wall = (level - up @ centre) / (directions @ up), (self.wall - centre[2]) / directions[..., 2]
         on_floor = (floor > 0) & ((floor < wall) | (wall < 0))
         on_floor &= centre[2] + floor * directions[..., 2] > NEAREST * self.wall  # nothing of what was behind the still
         if not on_floor.any():
-            return _warp(self.plate, to_wall, size, rays)
+            return self._warp(to_wall, size, rays)
         to_floor = plane_motion(self.K, self.w2c, K, w2c, up, level)
-        below = _warp(self.plate, to_floor, size, rays[on_floor])
+        below = self._warp(to_floor, size, rays[on_floor])
         if on_floor.all():
             return below
         share = cv2.GaussianBlur(on_floor.astype(np.float32), (0, 0), 1.0)[..., None]
-        above = _warp(self.plate, to_wall, size, rays[~on_floor])
+        above = self._warp(to_wall, size, rays[~on_floor])
         return above + share * (below - above)
+
+    def _warp(self, warp: np.ndarray, size: tuple[int, int], shown: np.ndarray) -> np.ndarray:
+        """Show the picture, whose pixels a homography (3, 3) moves, for the sake of some pixels (…, 3): x, y, 1."""
+        plate, zoom = self.plate, _zoom(warp, shown)
+        if zoom < 1:
+            plate = cv2.GaussianBlur(plate, (0, 0), 0.4 / zoom)
+        # Pixel centres are at half integers here and at integers in cv2.
+        half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+        warp = np.linalg.inv(half) @ warp @ half
+        rim = cv2.BORDER_REFLECT if self.mirrored else cv2.BORDER_CONSTANT
+        return cv2.warpPerspective(plate, warp, size, flags=cv2.INTER_LINEAR, borderMode=rim)
 
 
 def plane_motion(K0, w2c0, K1, w2c1, normal: np.ndarray, offset: float) -> np.ndarray:
@@ -78,17 +91,6 @@ def plane_motion(K0, w2c0, K1, w2c1, normal: np.ndarray, offset: float) -> np.nd
     move = np.asarray(w2c1, np.float64) @ np.linalg.inv(np.asarray(w2c0, np.float64))
     plane = move[:3, :3] + np.outer(move[:3, 3], normal) / offset
     return np.asarray(K1, np.float64) @ plane @ np.linalg.inv(np.asarray(K0, np.float64))
-
-
-def _warp(plate: np.ndarray, warp: np.ndarray, size: tuple[int, int], shown: np.ndarray) -> np.ndarray:
-    """Show a picture whose pixels a homography (3, 3) moves, for the sake of some pixels (…, 3): x, y, 1."""
-    zoom = _zoom(warp, shown)
-    if zoom < 1:
-        plate = cv2.GaussianBlur(plate, (0, 0), 0.4 / zoom)
-    # Pixel centres are at half integers here and at integers in cv2.
-    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
-    warp = np.linalg.inv(half) @ warp @ half
-    return cv2.warpPerspective(plate, warp, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
 
 
 def _zoom(warp: np.ndarray, shown: np.ndarray) -> float:
