@@ -146,9 +146,9 @@ class DiffusionGenerator:
         if networks.spec.detail:
             base = networks.decode(fill)[0].cpu()
             share, keep = trust_in_preview(video, base)
-            if drawn.sure is not None:
-                sure = self._squares(drawn.sure[..., None].repeat(3, -1))[..., 0]
-                share, keep = share * (1 - sure), keep + sure * (1 - keep)
+            if drawn.background is not None:  # there is nothing to mend
+                far = self._squares(drawn.background[..., None].astype(np.float32).repeat(3, -1))[..., 0]
+                share, keep = share * (1 - far), keep + far * (1 - keep)
             parts = zip(shown, to_frames(video), to_frames(base), share, keep)
             frames = np.stack([self._add_detail(*part) for part in parts])
             small = 2 * torch.from_numpy(self._squares(shown)).movedim(-1, 0) - 1

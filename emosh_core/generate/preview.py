@@ -101,10 +101,7 @@ class PreviewGenerator:
         self.fringe = None if mask is None else cut_fringe(still, mask, motion, view, self.shaped)
         self.start = int(np.argmax(target.person_valid))
         self.surroundings = self._surround(plate / 255, reference, view)
-        empty = ~(silhouette if reference.mask is None else silhouette | reference.mask)
-        known = np.repeat(cv2.erode(empty.astype(np.float32), np.ones((5, 5)))[..., None], 3, 2)
-        self.known = replace(self.surroundings, plate=known, mirrored=False)
-        self._still_background, self._still_known = (self._see(s, self.start) for s in (self.surroundings, self.known))
+        self._still_background = self._see(self.start)
 
     def split(self, gpus: int) -> None:
         """Refuse: there is nothing to split."""
@@ -125,14 +122,9 @@ class PreviewGenerator:
             figure = self.skin.dress(view, expression)
             self._draw(figure, sheet, self.K[indices[rows]], frames[view.frames])
         drawn = np.abs(frames - behind).max(-1) > DRAWN
-        sure = np.stack([self._sure(t, person) for t, person in zip(indices, drawn, strict=True)])
-        return Chunk(frames=np.clip(frames, 0, 1, out=frames), sure=sure)
-
-    def _sure(self, t: int, person: np.ndarray) -> np.ndarray:
-        """Return where frame t shows the reference's own background, away from the drawn person (H, W) bool."""
-        known = self._still_known if self._is_still(t) else self._see(self.known, t)
-        away = cv2.distanceTransform((~person).astype(np.uint8), cv2.DIST_L2, 3) > AROUND_PERSON * self.size[1]
-        return known[..., 0] * away
+        away = AROUND_PERSON * self.size[1]
+        far = [cv2.distanceTransform((~person).astype(np.uint8), cv2.DIST_L2, 3) > away for person in drawn]
+        return Chunk(frames=np.clip(frames, 0, 1, out=frames), background=np.stack(far))
 
     def _draw(self, figure: Figure, sheet: Tensor | None, K: np.ndarray, frames: np.ndarray) -> None:
         """Draw the body and the fringe (T, N, 3) over frames (T, H, W, 3), in place."""
@@ -161,15 +153,13 @@ class PreviewGenerator:
 
     def _background(self, t: int) -> np.ndarray:
         """Return what the camera of frame t sees of the plate (H, W, 3)."""
-        return self._still_background if self._is_still(t) else self._see(self.surroundings, t)
-
-    def _is_still(self, t: int) -> bool:
-        """Say whether the camera of frame t is the first frame's."""
         same = np.array_equal(self.K[t], self.K[self.start])
-        return same and np.array_equal(self.target.w2c[t], self.target.w2c[self.start])
+        if same and np.array_equal(self.target.w2c[t], self.target.w2c[self.start]):
+            return self._still_background
+        return self._see(t)
 
-    def _see(self, surroundings: Surroundings, t: int) -> np.ndarray:
-        return surroundings.see(self.K[t], self.target.w2c[t], self.size)
+    def _see(self, t: int) -> np.ndarray:
+        return self.surroundings.see(self.K[t], self.target.w2c[t], self.size)
 
     def _surround(self, plate: np.ndarray, reference: Reference, view: View) -> Surroundings:
         """Put the clean plate behind the target.

@@ -29,11 +29,9 @@ class Surroundings:
     """Distance of the wall from that camera [m]."""
     floor: float | None = None
     """Height of the floor, world axes with y up [m]; None where nobody knows it, and all is wall."""
-    mirrored: bool = True
-    """Whether the picture goes on beyond its rim, mirrored; else there is black."""
 
     def see(self, K: np.ndarray, w2c: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """Return what another camera sees (H, W, 3) float32.
+        """Return what another camera sees (H, W, 3) float32; what the picture does not show mirrors what it does.
 
         Args:
             K: (3, 3) [px].
@@ -72,8 +70,7 @@ class Surroundings:
         # Pixel centres are at half integers here and at integers in cv2.
         half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
         warp = np.linalg.inv(half) @ warp @ half
-        rim = cv2.BORDER_REFLECT if self.mirrored else cv2.BORDER_CONSTANT
-        return cv2.warpPerspective(plate, warp, size, flags=cv2.INTER_LINEAR, borderMode=rim)
+        return cv2.warpPerspective(plate, warp, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
 
 
 def plane_motion(K0, w2c0, K1, w2c1, normal: np.ndarray, offset: float) -> np.ndarray:

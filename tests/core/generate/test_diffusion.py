@@ -130,11 +130,12 @@ class Drawn:
 
     name, window, overlap = "drawn", 16, 0
 
-    def __init__(self, frames, sure=None):
-        self.frames, self.sure = frames, sure
+    def __init__(self, frames, background=None):
+        self.frames, self.background = frames, background
 
     def generate(self, indices, *, seed, state):
-        return Chunk(frames=self.frames[indices], sure=None if self.sure is None else self.sure[indices])
+        background = None if self.background is None else self.background[indices]
+        return Chunk(frames=self.frames[indices], background=background)
 
 
 def test_an_untrained_corrector_shows_the_preview_itself(make_cond):
@@ -153,16 +154,16 @@ def test_an_untrained_corrector_shows_the_preview_itself(make_cond):
         DiffusionGenerator(networks, make_cond(14), reference, config, name="new")
 
 
-def test_the_references_own_background_is_left_alone(make_cond):
+def test_the_background_is_left_alone(make_cond):
     spec = Spec(resolution=32, window=9, overlap=5, prediction="velocity", cond_fill="preview", detail=True)
     networks = build(spec, heads=2, head_width=12, layers=1, vae_width=8, seed=1)  # untrained: makes noise
     frames = np.random.default_rng(2).random((9, 32, 32, 3)).astype(np.float32)
-    sure = np.zeros((9, 32, 32), np.float32)
-    sure[:, :, :16] = 1
+    background = np.zeros((9, 32, 32), bool)
+    background[:, :, :16] = True
     reference, cond = Reference(image=np.full((32, 32, 3), 90, np.uint8), motion=None), make_cond(9)
     cond = replace(cond, frames=np.zeros((9, 32, 32, 3), np.uint8))
     generator = DiffusionGenerator(
-        networks, cond, reference, AnimateConfig(steps=1), name="new", preview=Drawn(frames, sure)
+        networks, cond, reference, AnimateConfig(steps=1), name="new", preview=Drawn(frames, background)
     )  # fmt: skip
     made = generator.generate(np.arange(9), seed=0, state={}).frames
     np.testing.assert_allclose(made[:, :, :16], frames[:, :, :16], atol=1e-4)
