@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
@@ -44,6 +45,8 @@ DETAIL_LOST = 0.25
 """Change (0..1, blurred) at which little of the preview's own detail is kept: there it shows something else."""
 FADE = 5
 """Frames after which nothing is left of a difference between two chunks at their join."""
+AROUND_PERSON = 0.05
+"""Share of the square's side around the fitted body in which hair, clothes and outlines may be missing."""
 DETAIL_BLUR = 0.008
 """Spread of that blur, as a share of the square's side."""
 
@@ -128,8 +131,7 @@ class DiffusionGenerator:
 
     def _generate(self, indices: np.ndarray, seed: int, state: dict[str, np.ndarray]) -> Chunk:
         networks = self._networks
-        drawn = None if self._preview is None else self._preview.generate(indices, seed=seed, state={})
-        shown = None if drawn is None else drawn.frames
+        shown = None if self._preview is None else self._preview.generate(indices, seed=seed, state={}).frames
         hands_latents = networks.spec.handover == "latents"
         tail = torch.from_numpy(state["tail"])[None] if state and hands_latents else None
         given = {name: torch.from_numpy(state[name])[None].to(networks.device) for name in ALIGNED & state.keys()}
@@ -146,9 +148,8 @@ class DiffusionGenerator:
         if networks.spec.detail:
             base = networks.decode(fill)[0].cpu()
             share, keep = trust_in_preview(video, base)
-            if drawn.background is not None:  # there is nothing to mend
-                far = self._squares(drawn.background[..., None].astype(np.float32).repeat(3, -1))[..., 0]
-                share, keep = share * (1 - far), keep + far * (1 - keep)
+            near = self._near_person(indices)
+            share, keep = share * near, 1 - near * (1 - keep)
             parts = zip(shown, to_frames(video), to_frames(base), share, keep)
             frames = np.stack([self._add_detail(*part) for part in parts])
             small = 2 * torch.from_numpy(self._squares(shown)).movedim(-1, 0) - 1
@@ -163,6 +164,14 @@ class DiffusionGenerator:
             latents=latents[0].movedim(0, 1).cpu().numpy(),
             state={"tail": video[:, -self.overlap :].numpy()} | anchor,
         )
+
+    def _near_person(self, indices: np.ndarray) -> np.ndarray:
+        """Return what of the squares (n, R, R) is the person or close by: elsewhere there is nothing to mend."""
+        masks = 255 * rows(self._cond.mask, indices)[..., None].repeat(3, -1).astype(np.uint8)
+        reach = AROUND_PERSON * self._letterbox.resolution
+        apart = [cv2.distanceTransform((square[..., 0] == 0).astype(np.uint8), cv2.DIST_L2, 3)
+                 for square in self._squares(masks)]  # fmt: skip
+        return (np.stack(apart) <= reach).astype(np.float32)
 
     def _fade(self, frames: np.ndarray, video: Tensor, tail: Tensor) -> None:
         """Let the first new frames, as both `frames` and `video` hold them, begin where the previous chunk ended."""

@@ -52,8 +52,6 @@ class Chunk:
     """What the next chunk needs (fp32 tail frames, latents); empty for generators without memory."""
     latents: np.ndarray = field(default_factory=_no_latents)
     """(latent frame, channel, y, x) float32 as decoded; (0, 0, 0, 0) for generators without latents."""
-    background: np.ndarray | None = None
-    """(n, H, W) bool, what is away from the person; None if nobody knows."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from emosh_core.artifacts import Motion
 from emosh_core.body.ehm import EhmModel
-from emosh_core.body.joints import HEAD, JOINT_NAMES
+from emosh_core.body.joints import HEAD
 from emosh_core.errors import ConfigError
 from emosh_core.generate.generator import Chunk, Reference
 from emosh_core.geometry.camera import fit_intrinsics, project, to_camera
 from emosh_core.render.dress import dress
 from emosh_core.render.eyes import fit_eyes
 from emosh_core.render.fringe import cut_fringe
-from emosh_core.render.ground import floor_height
+from emosh_core.render.ground import FEET, floor_height
 from emosh_core.render.plate import clean_plate
 from emosh_core.render.skin import Figure, Skin
 from emosh_core.render.surroundings import Surroundings
@@ -43,12 +43,7 @@ AROUND_HEAD = 0.025
 """Share of the picture's height around the head in which hair is looked for."""
 NO_BACKGROUND = 14.0
 """Pixels that differ more than this from the filled background (RGB, 0..255) are not background."""
-DRAWN = 1e-3
-"""What differs from the background by more than this (0..1) was drawn; what is drawn over it rounds a little."""
-AROUND_PERSON = 0.05
-"""Share of the picture's height around the person in which hair, clothes and shadows may be missing."""
 PELVIS = 0
-FEET = tuple(JOINT_NAMES.index(f"{side}_foot") for side in ("left", "right"))
 
 
 @dataclass(frozen=True)
@@ -114,17 +109,13 @@ class PreviewGenerator:
     def generate(self, indices: np.ndarray, *, seed: int, state: dict[str, np.ndarray]) -> Chunk:
         """Draw these frames; `seed` and `state` change nothing."""
         frames = np.stack([self._background(t) for t in indices])
-        behind = frames.copy()
         for view in views(self.target, self.body, indices, shaped=self.shaped):
             rows = np.arange(view.frames.start, view.frames.stop)
             expression = torch.as_tensor(self.target.expression[indices[rows]])
             sheet = None if self.fringe is None else self.fringe.move(view)
             figure = self.skin.dress(view, expression)
             self._draw(figure, sheet, self.K[indices[rows]], frames[view.frames])
-        drawn = np.abs(frames - behind).max(-1) > DRAWN
-        away = AROUND_PERSON * self.size[1]
-        far = [cv2.distanceTransform((~person).astype(np.uint8), cv2.DIST_L2, 3) > away for person in drawn]
-        return Chunk(frames=np.clip(frames, 0, 1, out=frames), background=np.stack(far))
+        return Chunk(frames=np.clip(frames, 0, 1, out=frames))
 
     def _draw(self, figure: Figure, sheet: Tensor | None, K: np.ndarray, frames: np.ndarray) -> None:
         """Draw the body and the fringe (T, N, 3) over frames (T, H, W, 3), in place."""

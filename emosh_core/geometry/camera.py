@@ -49,3 +49,29 @@ def fit_intrinsics(K, size: tuple[int, int], new_size: tuple[int, int]) -> np.nd
     shift = [(new - scale * old) / 2 for new, old in zip(new_size, size, strict=True)]
     resize = np.array([[scale, 0, shift[0]], [0, scale, shift[1]], [0, 0, 1]])
     return (resize @ np.asarray(K, np.float64)).astype(np.float32)
+
+
+def plane_map(K, w2c, normal: np.ndarray, offset: float, rays: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Return the homographies (T, 3, 3) from the pixels of other cameras to those of a camera, through a plane.
+
+    The ray C + s r meets nᵀx = d at s = (d − nᵀC) / nᵀr, so that pixel p goes to
+    K [(R C + t) nᵀ + (d − nᵀC) R] r with r = `rays` · p (compare Hartley and Zisserman 2004, ch. 13).
+
+    Args:
+        K: (3, 3) of the camera that is mapped to [px].
+        w2c: (4, 4).
+        normal: (3,) of the plane; zero for the plane at infinity.
+        offset: the plane is normal · x = offset [m].
+        rays, centres: of the other cameras, see `pixel_rays`.
+    """
+    if not normal.any():
+        return K @ w2c[:3, :3] @ rays
+    seen = centres @ w2c[:3, :3].T + w2c[:3, 3]
+    away = offset - centres @ normal
+    return K @ (seen[:, :, None] * normal + away[:, None, None] * w2c[:3, :3]) @ rays * np.sign(away)[:, None, None]
+
+
+def pixel_rays(K: np.ndarray, w2c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return maps (T, 3, 3) from pixels (x, y, 1) to directions in world axes, and the cameras' centres (T, 3) [m]."""
+    back = w2c[:, :3, :3].swapaxes(1, 2)
+    return back @ np.linalg.inv(K), -np.einsum("tij,tj->ti", back, w2c[:, :3, 3])

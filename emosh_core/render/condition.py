@@ -16,13 +16,12 @@ from emosh_core.geometry.camera import fit_intrinsics, project
 from emosh_core.geometry.keyframes import parse_camera
 from emosh_core.geometry.trajectory import move_camera
 from emosh_core.render.colors import canonical_colors
-from emosh_core.render.ground import floor_height, grid_segments, grid_strokes
+from emosh_core.render.ground import FEET, floor_height, grid_segments, grid_strokes
 from emosh_core.render.keypoints import keypoint_strokes, trusted_keypoints, visible_keypoints
 from emosh_core.render.skeleton import skeleton_strokes
 from emosh_core.render.view import views
 from emosh_core.settings import RenderConfig
 
-FEET = (7, 8, 10, 11)
 PIXELS_AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 24}
 """What one batch of pictures holds: on a CPU it stays in the cache, on a GPU it fills the machine."""
 

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from emosh_core.geometry.camera import project, to_camera
 
+FEET = (7, 8, 10, 11)
+"""Joints of ankles and toes."""
 SPACING = 0.5
 """Between lines [m]."""
 REACH = 3.0

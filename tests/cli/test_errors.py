@@ -156,7 +156,7 @@ def test_interrupted_run_can_be_resumed(tmp_path):
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
     deadline = time.monotonic() + 60
     # By the first finished piece every library is loaded: some swallow a Ctrl-C while they are imported.
-    while not list((tmp_path / "ws").glob(".emosh/work/*/detect-00000.npz")) and time.monotonic() < deadline:
+    while not list((tmp_path / "ws" / ".emosh" / "work").glob("*/detect-00000.npz")) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130

@@ -56,3 +56,12 @@ def test_the_drivers_camera_at_that_moment_took_the_still(clip):
     target.time = target.time[:3]  # a target that ends before the still was taken
     assert _camera_of(larger, target, path, making) is None and _camera_of(larger, target, None, making) is None
     assert len(notes) == 1
+
+
+def test_a_clip_that_cannot_be_read_is_said_and_stops_nothing(clip, tmp_path):
+    _, frames = clip
+    (tmp_path / "cut.mp4").write_bytes((tmp_path / "clip.mp4").read_bytes()[:200])
+    notes = []
+    target = SimpleNamespace(time=np.zeros(1), K=None, w2c=None, fps=24.0, size=(192, 144))
+    assert _camera_of(frames[0], target, tmp_path / "cut.mp4", SimpleNamespace(note=notes.append)) is None
+    assert len(notes) == 1 and "not known" in notes[0]

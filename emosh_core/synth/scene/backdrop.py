@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from emosh_core.geometry.camera import pixel_rays, plane_map
 from emosh_core.synth.scene.lights import Mood
 
 CELLS = 8
@@ -67,7 +68,7 @@ class Backdrop:
         if len(K) > 1 and (K == K[:1]).all() and (w2c == w2c[:1]).all():
             sight = self.see(K[:1], w2c[:1], size)
             return Sight(**{name: values.expand(len(K), *values.shape[1:]) for name, values in vars(sight).items()})
-        rays, centres = _rays(K, w2c)
+        rays, centres = pixel_rays(K, w2c)
         pixels = _pixels(size, self.layers[0].plate.device)
         seen = None
         for layer in self.layers:
@@ -89,33 +90,6 @@ class Backdrop:
         matrix = plane_map(self.K, self.w2c, layer.normal, layer.offset, rays, centres)
         shift = np.array([[1, 0, -layer.corner[0]], [0, 1, -layer.corner[1]], [0, 0, 1]])
         return shift @ matrix
-
-
-def plane_map(K, w2c, normal: np.ndarray, offset: float, rays: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Return the homographies (T, 3, 3) from the pixels of other cameras to those of a camera, through a plane.
-
-    The ray C + s r meets nᵀx = d at s = (d − nᵀC) / nᵀr, so that pixel p goes to
-    K [(R C + t) nᵀ + (d − nᵀC) R] r with r = rays · p (compare Hartley and Zisserman 2004, ch. 13).
-
-    Args:
-        K: (3, 3) of the camera that is mapped to [px].
-        w2c: (4, 4).
-        normal: (3,) of the plane; zero for the plane at infinity.
-        offset: the plane is normal · x = offset [m].
-        rays: (T, 3, 3) from pixels to directions in world axes.
-        centres: (T, 3) of the other cameras [m].
-    """
-    if not normal.any():
-        return K @ w2c[:3, :3] @ rays
-    seen = centres @ w2c[:3, :3].T + w2c[:3, 3]
-    away = offset - centres @ normal
-    return K @ (seen[:, :, None] * normal + away[:, None, None] * w2c[:3, :3]) @ rays * np.sign(away)[:, None, None]
-
-
-def _rays(K: np.ndarray, w2c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return maps (T, 3, 3) from pixels to directions in world axes, and the cameras' centres (T, 3)."""
-    back = w2c[:, :3, :3].swapaxes(1, 2)
-    return back @ np.linalg.inv(K), -np.einsum("tij,tj->ti", back, w2c[:, :3, 3])
 
 
 def _pixels(size: tuple[int, int], device) -> Tensor:

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import torch
 
-from emosh_core.synth.scene.backdrop import Layer, _rays, plane_map
+from emosh_core.geometry.camera import pixel_rays, plane_map
+from emosh_core.synth.scene.backdrop import Layer
 from emosh_core.synth.scene.shot import Shot
 
 FINE = 2
@@ -136,7 +137,7 @@ def paint(easel: Easel, beyond: np.ndarray, sheets: list[Sheet], device="cpu") -
 def _window(easel: Easel, normal: np.ndarray, offset: float) -> tuple[int, int, int, int]:
     """Return x, y, width and height [px] of what the shot's cameras see of a plane."""
     shot = easel.shot
-    rays, centres = _rays(shot.K.astype(np.float64), shot.w2c.astype(np.float64))
+    rays, centres = pixel_rays(shot.K.astype(np.float64), shot.w2c.astype(np.float64))
     maps = plane_map(easel.K, easel.w2c, normal, offset, rays, centres)
     grid = np.stack([*np.meshgrid(*(np.linspace(0, side, 7) for side in shot.size)), np.ones((7, 7))], -1).reshape(
         -1, 3

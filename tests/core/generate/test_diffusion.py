@@ -130,12 +130,11 @@ class Drawn:
 
     name, window, overlap = "drawn", 16, 0
 
-    def __init__(self, frames, background=None):
-        self.frames, self.background = frames, background
+    def __init__(self, frames):
+        self.frames = frames
 
     def generate(self, indices, *, seed, state):
-        background = None if self.background is None else self.background[indices]
-        return Chunk(frames=self.frames[indices], background=background)
+        return Chunk(frames=self.frames[indices])
 
 
 def test_an_untrained_corrector_shows_the_preview_itself(make_cond):
@@ -158,13 +157,13 @@ def test_the_background_is_left_alone(make_cond):
     spec = Spec(resolution=32, window=9, overlap=5, prediction="velocity", cond_fill="preview", detail=True)
     networks = build(spec, heads=2, head_width=12, layers=1, vae_width=8, seed=1)  # untrained: makes noise
     frames = np.random.default_rng(2).random((9, 32, 32, 3)).astype(np.float32)
-    background = np.zeros((9, 32, 32), bool)
-    background[:, :, :16] = True
+    person = np.zeros((9, 32, 32), bool)
+    person[:, :, 18:] = True
     reference, cond = Reference(image=np.full((32, 32, 3), 90, np.uint8), motion=None), make_cond(9)
-    cond = replace(cond, frames=np.zeros((9, 32, 32, 3), np.uint8))
+    cond = replace(cond, frames=np.zeros((9, 32, 32, 3), np.uint8), mask=person)
     generator = DiffusionGenerator(
-        networks, cond, reference, AnimateConfig(steps=1), name="new", preview=Drawn(frames, background)
+        networks, cond, reference, AnimateConfig(steps=1), name="new", preview=Drawn(frames)
     )  # fmt: skip
     made = generator.generate(np.arange(9), seed=0, state={}).frames
     np.testing.assert_allclose(made[:, :, :16], frames[:, :, :16], atol=1e-4)
-    assert np.abs(made - frames)[:, :, 16:].mean() > 0.05
+    assert np.abs(made - frames)[:, :, 17:].mean() > 0.05

@@ -121,10 +121,25 @@ def test_the_background_of_another_moment_stays_where_it_was(still, body):
     assert np.abs(seen - expected)[middle].mean() < 0.004 < 0.01 < np.abs(guessed - expected)[middle].mean()
 
 
-def test_what_is_away_from_the_person_is_called_background(still, body):
-    reference, mask = still
-    chunk = PreviewGenerator(reference.motion, reference, body).generate(np.array([0]), seed=0, state={})
-    near = cv2.dilate(mask.astype(np.uint8), np.ones((9, 9))) > 0
-    far = cv2.dilate(mask.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (61, 61))) == 0
-    assert chunk.background.shape == (1, *mask.shape)
-    assert not chunk.background[0][near].any() and chunk.background[0][far].all()
+def test_a_known_place_is_measured_with_the_cameras_focal_length_and_not_kept_if_it_fills_too_little(still, body):
+    reference, _ = still
+    motion, longer = reference.motion, np.float32([[1.5, 1, 1], [1, 1.5, 1], [1, 1, 1]])
+    walls = []
+    for focal in (1, longer):
+        known = replace(reference, camera=Camera(K=motion.K[0] * focal, w2c=motion.w2c[0]))
+        generator = PreviewGenerator(motion, known, body)
+        assert np.array_equal(generator.surroundings.K, known.camera.K)
+        walls.append(generator.surroundings.wall)
+    assert walls[1] == pytest.approx(1.5 * walls[0])  # the person, of known size, is as much farther away
+    wide = np.float32([[2, 1, 1], [1, 2, 1], [1, 1, 1]])
+    small = replace(reference, camera=Camera(K=motion.K[0] * wide, w2c=motion.w2c[0]))
+    assert not np.allclose(PreviewGenerator(motion, small, body).surroundings.K, small.camera.K)
+
+
+def test_a_still_that_shows_no_feet_gets_no_floor_from_the_drivers(still, body):
+    reference, _ = still
+    motion = reference.motion
+    standing = PreviewGenerator(motion, reference, body).surroundings
+    assert standing.floor == pytest.approx(motion.joints[0, [7, 8, 10, 11], 1].min(), abs=0.05)
+    low = replace(motion, transl=motion.transl - np.float32([0, 1.2, 0]))
+    assert PreviewGenerator(motion, replace(reference, motion=low), body).surroundings.floor is None

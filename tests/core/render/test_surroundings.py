@@ -4,8 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from emosh_core.geometry.camera import project, to_camera
-from emosh_core.render.surroundings import Surroundings, plane_motion
+from emosh_core.render.surroundings import Surroundings
 
 K = np.array([[500.0, 0, 160], [0, 500, 120], [0, 0, 1]])
 SIZE = (320, 240)
@@ -39,18 +38,6 @@ def picture(K, w2c, wall: float) -> np.ndarray:
 
 def inner(seen: np.ndarray) -> np.ndarray:
     return seen[30:-30, 40:-40]
-
-
-def test_plane_motion_maps_points_of_the_plane_as_projecting_them_does():
-    rng = np.random.default_rng(0)
-    normal = np.array([0.1, -0.3, 1.0]) / np.linalg.norm([0.1, -0.3, 1.0])
-    across = np.linalg.svd(normal[None])[2][1:]
-    points = 4.5 * normal + rng.uniform(-1, 1, (20, 2)) @ across
-    zoomed, w2c = K * [[1.3, 1, 1], [1, 1.3, 1], [1, 1, 1]], np.eye(4)
-    w2c[:3, :3], w2c[:3, 3] = cv2.Rodrigues(np.array([0.02, 0.1, 0]))[0], [0.1, -0.05, -0.8]
-    moved = np.append(project(points, K), np.ones((20, 1)), 1) @ plane_motion(K, np.eye(4), zoomed, w2c, normal, 4.5).T
-    expected = project(to_camera(points[None], w2c[None])[0], zoomed)
-    np.testing.assert_allclose(moved[:, :2] / moved[:, 2:], expected, atol=1e-4)
 
 
 def test_zoom_scales_about_the_principal_point_and_its_own_camera_sees_the_picture():

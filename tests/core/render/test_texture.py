@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -80,3 +81,11 @@ def test_shadow_of_what_hides_a_surface_ends_softly(front, body):
     assert (share[:16] == 0).all() and (share[24:] == 1).all() and (np.diff(share) >= 0).all()
     assert ((share > 0.2) & (share < 0.8)).sum() >= 3
     assert (sight._unhidden(np.full(40, 1.0), row, column) == 1).all()
+
+
+def test_a_small_picture_is_trusted_up_to_a_pixel_from_the_outline(front, body):
+    motion, image, verts = front
+    sight = see(image, None, verts, body, motion.K[0])
+    inside = np.isfinite(sight.depth) & (sight.inner > 0)
+    outline = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 3)
+    assert sight.inner[(outline > 1.5) & (outline < 2.5)].min() > 0.75
